@@ -1,0 +1,268 @@
+//! Time as the engine knows it: instants and spans in whole milliseconds, and the pane grid.
+//!
+//! Nothing here reads a clock. Instants are UTC milliseconds since the Unix epoch; what lies below
+//! the millisecond is cut. Panes are aligned to the epoch (domain: "Windows are rolling, made of
+//! panes").
+
+use std::fmt;
+use std::str::FromStr;
+
+/// An instant: milliseconds since 1970-01-01T00:00:00Z.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct EventTime(i64);
+
+impl EventTime {
+    /// The earliest instant there is: the engine's clock before it has seen anything.
+    pub const MIN: EventTime = EventTime(i64::MIN / 4);
+    /// The latest instant there is; a deadline here never comes.
+    pub const MAX: EventTime = EventTime(i64::MAX / 4);
+    /// The last millisecond of the year 9999, the largest instant RFC 3339 can write.
+    pub const LAST_WRITABLE: EventTime = EventTime(253_402_300_799_999);
+
+    /// The instant `millis` milliseconds after the epoch.
+    pub const fn from_millis(millis: i64) -> Self {
+        EventTime(millis)
+    }
+
+    /// Milliseconds since the epoch.
+    pub const fn as_millis(self) -> i64 {
+        self.0
+    }
+
+    /// The span from `earlier` to `self`, negative if `earlier` is later.
+    pub const fn since(self, earlier: EventTime) -> Span {
+        Span(self.0 - earlier.0)
+    }
+
+    /// The number of the pane of length `pane` that holds this instant, counted from the epoch.
+    pub const fn pane(self, pane: Span) -> i64 {
+        self.0.div_euclid(pane.0)
+    }
+
+    /// Parses RFC 3339 with an offset; what lies below the millisecond is cut.
+    ///
+    /// # Errors
+    /// When the text is not an RFC 3339 instant with offset, or lies before 1970 or after 9999.
+    pub fn parse_rfc3339(text: &str) -> Result<Self, TimeError> {
+        // jiff also reads forms RFC 3339 does not know (bracketed zones, a missing offset is refused
+        // by Timestamp itself): the tenth byte and the absence of a bracket settle the rest.
+        let looks_right = text.len() >= 20
+            && matches!(text.as_bytes()[10], b'T' | b't' | b' ')
+            && !text.contains('[');
+        let instant: jiff::Timestamp = match text.parse() {
+            Ok(instant) if looks_right => instant,
+            _ => return Err(TimeError::NotRfc3339),
+        };
+        let millis = instant.as_nanosecond().div_euclid(1_000_000) as i64;
+        EventTime::from_epoch_millis(millis)
+    }
+
+    /// Checks an integer count of milliseconds since the epoch.
+    ///
+    /// # Errors
+    /// When the instant lies before 1970 or after 9999.
+    pub fn from_epoch_millis(millis: i64) -> Result<Self, TimeError> {
+        if (0..=EventTime::LAST_WRITABLE.0).contains(&millis) {
+            Ok(EventTime(millis))
+        } else {
+            Err(TimeError::OutOfRange)
+        }
+    }
+}
+
+impl std::ops::Add<Span> for EventTime {
+    type Output = EventTime;
+    fn add(self, span: Span) -> EventTime {
+        EventTime(self.0.saturating_add(span.0))
+    }
+}
+
+impl std::ops::Sub<Span> for EventTime {
+    type Output = EventTime;
+    fn sub(self, span: Span) -> EventTime {
+        EventTime(self.0.saturating_sub(span.0))
+    }
+}
+
+/// RFC 3339 in UTC, with milliseconds only where there are any.
+impl fmt::Display for EventTime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match jiff::Timestamp::from_millisecond(self.0) {
+            Ok(instant) => write!(f, "{instant}"),
+            Err(_) => write!(f, "{} ms", self.0),
+        }
+    }
+}
+
+impl serde::Serialize for EventTime {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// Why a text or number is no instant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TimeError {
+    /// Not RFC 3339 with an offset.
+    #[error("not an RFC 3339 time with offset")]
+    NotRfc3339,
+    /// Before 1970 or after 9999.
+    #[error("outside the years 1970 to 9999")]
+    OutOfRange,
+}
+
+/// A length of time in milliseconds. Config and scorecards write it as `28d`, `6h`, `90s`, `250ms`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Span(i64);
+
+impl Span {
+    /// No time at all.
+    pub const ZERO: Span = Span(0);
+    /// One second.
+    pub const SECOND: Span = Span(1_000);
+    /// One minute.
+    pub const MINUTE: Span = Span(60_000);
+    /// One hour.
+    pub const HOUR: Span = Span(3_600_000);
+    /// One day of 24 hours.
+    pub const DAY: Span = Span(86_400_000);
+    /// The longest span a setting may hold: 100 years of 365 days.
+    pub const LONGEST: Span = Span(100 * 365 * 86_400_000);
+
+    /// A span of `millis` milliseconds.
+    pub const fn from_millis(millis: i64) -> Self {
+        Span(millis)
+    }
+
+    /// A span of `hours` hours.
+    pub const fn hours(hours: i64) -> Self {
+        Span(hours * Span::HOUR.0)
+    }
+
+    /// A span of `days` days of 24 hours.
+    pub const fn days(days: i64) -> Self {
+        Span(days * Span::DAY.0)
+    }
+
+    /// Milliseconds.
+    pub const fn as_millis(self) -> i64 {
+        self.0
+    }
+
+    /// Whole days, rounded down.
+    pub const fn whole_days(self) -> i64 {
+        self.0.div_euclid(Span::DAY.0)
+    }
+
+    /// Whole hours, rounded down.
+    pub const fn whole_hours(self) -> i64 {
+        self.0.div_euclid(Span::HOUR.0)
+    }
+
+    /// How many whole `part`s fit, or `None` when it does not divide evenly.
+    pub const fn divide_evenly(self, part: Span) -> Option<i64> {
+        if part.0 > 0 && self.0 % part.0 == 0 { Some(self.0 / part.0) } else { None }
+    }
+}
+
+impl std::ops::Mul<i64> for Span {
+    type Output = Span;
+    fn mul(self, times: i64) -> Span {
+        Span(self.0 * times)
+    }
+}
+
+impl std::ops::Add for Span {
+    type Output = Span;
+    fn add(self, other: Span) -> Span {
+        Span(self.0 + other.0)
+    }
+}
+
+const UNITS: [(&str, i64); 6] = [
+    ("w", 7 * 86_400_000),
+    ("d", 86_400_000),
+    ("h", 3_600_000),
+    ("m", 60_000),
+    ("s", 1_000),
+    ("ms", 1),
+];
+
+/// The largest unit that divides the span: `28d`, `90m`. Weeks are written as days.
+impl fmt::Display for Span {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (unit, size) = UNITS[1..]
+            .iter()
+            .find(|(_, size)| self.0 % size == 0)
+            .expect("one millisecond divides every span");
+        write!(f, "{}{unit}", self.0 / size)
+    }
+}
+
+impl FromStr for Span {
+    type Err = SpanError;
+
+    /// Reads a whole number and a unit (`w`, `d`, `h`, `m`, `s`, `ms`), or several in a row as in
+    /// `1d12h`.
+    fn from_str(text: &str) -> Result<Span, SpanError> {
+        let mut rest = text.trim();
+        if rest.is_empty() {
+            return Err(SpanError);
+        }
+        let mut total: i64 = 0;
+        while !rest.is_empty() {
+            let digits = rest.find(|c: char| !c.is_ascii_digit()).ok_or(SpanError)?;
+            let number: i64 = rest[..digits].parse().map_err(|_| SpanError)?;
+            let unit_len =
+                rest[digits..].find(|c: char| c.is_ascii_digit()).unwrap_or(rest.len() - digits);
+            let unit = &rest[digits..digits + unit_len];
+            let (_, size) = UNITS.iter().find(|(name, _)| *name == unit).ok_or(SpanError)?;
+            total = number
+                .checked_mul(*size)
+                .and_then(|part| total.checked_add(part))
+                .filter(|total| *total <= Span::LONGEST.0)
+                .ok_or(SpanError)?;
+            rest = &rest[digits + unit_len..];
+        }
+        Ok(Span(total))
+    }
+}
+
+/// A text that is no span.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not a duration such as `28d`, `6h`, `90s` or `250ms` (at most 100 years)")]
+pub struct SpanError;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spans_are_read_and_written_in_the_same_units() {
+        for (text, written) in
+            [("28d", "28d"), ("2w", "14d"), ("90m", "90m"), ("1d12h", "36h"), ("250ms", "250ms")]
+        {
+            assert_eq!(text.parse::<Span>().unwrap().to_string(), written);
+        }
+        for bad in ["", "d", "5", "5 d", "-1d", "1y", "1.5h", "99999999999d"] {
+            assert_eq!(bad.parse::<Span>(), Err(SpanError), "{bad}");
+        }
+    }
+
+    #[test]
+    fn instants_need_an_offset_and_cut_what_lies_below_the_millisecond() {
+        let parse = EventTime::parse_rfc3339;
+        assert_eq!(parse("1970-01-01T00:00:01.2349Z").unwrap().as_millis(), 1_234);
+        assert_eq!(parse("1970-01-01T02:00:00+02:00").unwrap().as_millis(), 0);
+        for bad in ["2026-01-01", "2026-01-01T00:00:00", "yesterday", "2026-13-01T00:00:00Z"] {
+            assert_eq!(parse(bad), Err(TimeError::NotRfc3339), "{bad}");
+        }
+        assert_eq!(parse("1969-12-31T23:59:59Z"), Err(TimeError::OutOfRange));
+    }
+
+    #[test]
+    fn panes_before_the_epoch_round_down() {
+        assert_eq!(EventTime::from_millis(-1).pane(Span::HOUR), -1);
+        assert_eq!(EventTime::from_millis(3_600_000).pane(Span::HOUR), 1);
+    }
+}

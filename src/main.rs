@@ -1,0 +1,3 @@
+//! `barometer`, the command.
+
+fn main() {}
