@@ -8,3 +8,9 @@
 pub mod broker;
 pub mod clock;
 pub mod engine;
+pub mod partitioner;
+pub mod routing;
+pub mod task;
+pub mod telemetry;
+pub mod view;
+pub mod worker;

@@ -217,6 +217,13 @@ impl Engine {
         self.touched = touched;
     }
 
+    /// Has [`Engine::drain_touched`] hand out every account once more.
+    pub fn touch_all(&mut self) {
+        for slot in 0..self.accounts.len() {
+            self.touch(slot as u32);
+        }
+    }
+
     fn slot_of(&self, account_id: &str) -> Option<u32> {
         let hash = xxh3_64(account_id.as_bytes());
         let is_it = |(known, slot): &(u64, u32)| {

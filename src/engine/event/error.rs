@@ -40,11 +40,13 @@ pub enum ReasonCode {
     NotATime,
     /// `occurred_at` lies too far ahead of the record's timestamp.
     OccurredInFuture,
+    /// The key is in another partition than the hash of the topic's keys says.
+    Misrouted,
 }
 
 impl ReasonCode {
     /// Every code.
-    pub const ALL: [ReasonCode; 15] = [
+    pub const ALL: [ReasonCode; 16] = [
         ReasonCode::MissingKey,
         ReasonCode::KeyMismatch,
         ReasonCode::EmptyValue,
@@ -60,6 +62,7 @@ impl ReasonCode {
         ReasonCode::WrongLength,
         ReasonCode::NotATime,
         ReasonCode::OccurredInFuture,
+        ReasonCode::Misrouted,
     ];
 
     /// The stable name, in snake case.
@@ -80,6 +83,7 @@ impl ReasonCode {
             ReasonCode::WrongLength => "wrong_length",
             ReasonCode::NotATime => "not_a_time",
             ReasonCode::OccurredInFuture => "occurred_in_future",
+            ReasonCode::Misrouted => "misrouted",
         }
     }
 }
