@@ -6,3 +6,4 @@
 pub mod event;
 pub mod scorecard;
 pub mod time;
+pub mod yaml;
