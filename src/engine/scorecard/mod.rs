@@ -5,9 +5,11 @@
 
 mod curve;
 mod measure;
+mod parse;
 
 pub use curve::{Curve, TOLERANCE};
 pub use measure::{Filter, MeasureKind, PANES_MAX, WindowUse, default_pane};
+pub use parse::{Parsed, profile_condition};
 
 use super::event::ProfileStatus;
 use super::time::Span;
@@ -71,7 +73,8 @@ pub enum Redistribute {
 pub struct Dimension {
     /// Its name in reports.
     pub id: String,
-    /// Weight in the card, not negative. Under `points`, the sum of its measures' points.
+    /// Weight in the card, not negative. Under `points`, the sum of its measures' points; under
+    /// `signed`, the sum of their sizes, the sign left out; under `mean`, 1.
     pub weight: f64,
     /// `true` where every counted measure weighs the same (`combine: mean` in the dimension).
     pub mean: bool,
