@@ -16,6 +16,7 @@ pub mod time;
 mod timers;
 pub mod verdict;
 pub mod wording;
+pub mod yaml;
 
 use std::collections::VecDeque;
 use std::sync::Arc;

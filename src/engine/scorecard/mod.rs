@@ -5,10 +5,12 @@
 
 mod curve;
 mod measure;
+mod parse;
 mod plan;
 
 pub use curve::{Curve, TOLERANCE};
 pub use measure::{Filter, MeasureKind, PANES_MAX, WindowUse, default_pane};
+pub use parse::{Parsed, profile_condition};
 
 pub use plan::{DistinctOf, DistinctStore, Plan, Read, TrendStore, Window, WindowStore, fed_by};
 
@@ -74,7 +76,8 @@ pub enum Redistribute {
 pub struct Dimension {
     /// Its name in reports.
     pub id: String,
-    /// Weight in the card, not negative. Under `points`, the sum of its measures' points.
+    /// Weight in the card, not negative. Under `points`, the sum of its measures' points; under
+    /// `signed`, the sum of their sizes, the sign left out; under `mean`, 1.
     pub weight: f64,
     /// `true` where every counted measure weighs the same (`combine: mean` in the dimension).
     pub mean: bool,
