@@ -131,12 +131,16 @@ fn nests_deeper_than(levels: usize, value: &str) -> bool {
 
 /// Tells a JSON value that is no object from a text that is no JSON.
 fn not_an_object(json: &str, error: &serde_json::Error) -> DecodeError {
+    let not_json =
+        |error| DecodeError::record(ReasonCode::NotJson, format!("record is not JSON: {error}"));
     match serde_json::from_str::<&RawValue>(json) {
         Ok(value) if !value.get().starts_with('{') => DecodeError::record(
             ReasonCode::WrongType,
             format!("record is {}, expected an object", shown(value.get())),
         ),
-        _ => DecodeError::record(ReasonCode::NotJson, format!("record is not JSON: {error}")),
+        // The keys are read only on the way that failed: half a surrogate pair in one is left.
+        Ok(_) => not_json(error),
+        Err(syntax) => not_json(&syntax),
     }
 }
 
@@ -157,6 +161,7 @@ mod tests {
             ("", "not_json: record is not JSON: EOF while parsing a value at line 1 column 0"),
             ("  [1, 2] ", "wrong_type: record is [1, 2], expected an object"),
             ("null", "wrong_type: record is null, expected an object"),
+            ("[", "not_json: record is not JSON: EOF while parsing a list at line 1 column 1"),
             ("nul", "not_json: record is not JSON: EOF while parsing a value at line 1 column 3"),
             ("{} {}", "not_json: record is not JSON: trailing characters at line 1 column 4"),
             ("{\"a\":1,}", "not_json: record is not JSON: trailing comma at line 1 column 8"),
