@@ -14,6 +14,8 @@ pub struct SourceFile {
     pub path: String,
     /// Its text.
     pub text: String,
+    /// Whether another file declares it, or a module around it, under `#[cfg(test)]`.
+    is_test: bool,
 }
 
 /// A path that the code names.
@@ -40,17 +42,18 @@ impl SourceFile {
                     let text = fs::read_to_string(&path).expect("a readable source file");
                     let path = path.strip_prefix(root).expect("a path under the root");
                     let path = path.to_str().expect("a UTF-8 path").replace('\\', "/");
-                    files.push(SourceFile { path, text });
+                    files.push(SourceFile { path, text, is_test: false });
                 }
             }
         }
         files.sort_by(|a, b| a.path.cmp(&b.path));
+        mark_tests(&mut files);
         files
     }
 
     /// A snippet, for the tests of the rules.
     pub fn snippet(path: &str, text: &str) -> SourceFile {
-        SourceFile { path: path.to_owned(), text: text.to_owned() }
+        SourceFile { path: path.to_owned(), text: text.to_owned(), is_test: false }
     }
 
     /// `["engine", "event", "usage"]` for `src/engine/event/usage.rs`; empty for `src/lib.rs`.
@@ -71,7 +74,7 @@ impl SourceFile {
 
     /// Every path the file names outside its tests.
     pub fn named(&self) -> Vec<Named> {
-        if self.module().iter().any(|part| part == "tests") {
+        if self.is_test {
             return Vec::new();
         }
         let tokens = without_tests(lex(&self.text));
@@ -86,12 +89,32 @@ impl SourceFile {
 
     /// Every module the file declares, with its line, tests included.
     pub fn declared_modules(&self) -> Vec<(usize, String)> {
-        lex(&self.text)
-            .windows(3)
-            .filter(|three| three[0].text == "mod" && matches!(three[2].text.as_str(), ";" | "{"))
-            .map(|three| (three[1].line, three[1].text.clone()))
-            .collect()
+        declared_in(&lex(&self.text))
     }
+
+    /// The modules it declares under `#[cfg(test)]`, from the crate's root on.
+    fn test_modules(&self) -> Vec<Vec<String>> {
+        let kept = declared_in(&without_tests(lex(&self.text)));
+        let declared = self.declared_modules().into_iter();
+        let of_tests = declared.filter(|module| !kept.contains(module));
+        of_tests.map(|(_, name)| [self.module(), vec![name]].concat()).collect()
+    }
+}
+
+fn mark_tests(files: &mut [SourceFile]) {
+    let test_modules: Vec<_> = files.iter().flat_map(SourceFile::test_modules).collect();
+    for file in files {
+        let module = file.module();
+        file.is_test = test_modules.iter().any(|tests| module.starts_with(tests));
+    }
+}
+
+fn declared_in(tokens: &[Token]) -> Vec<(usize, String)> {
+    let threes = tokens.windows(3);
+    threes
+        .filter(|three| three[0].text == "mod" && matches!(three[2].text.as_str(), ";" | "{"))
+        .map(|three| (three[1].line, three[1].text.clone()))
+        .collect()
 }
 
 #[derive(Clone, Debug)]
@@ -446,8 +469,21 @@ mod tests {
                     #[cfg(test)] use e::f;\n fn g() { #[cfg(test)] h::i([1; 2]); j::k }";
         assert_eq!(names("src/x.rs", text), ["4 c::d", "6 j::k"]);
         assert_eq!(names("src/x.rs", "#![cfg(test)]\nuse a::b;"), [""; 0]);
-        assert_eq!(names("src/x/tests.rs", "use a::b;"), [""; 0]);
         assert_eq!(names("src/x.rs", "#[cfg(not(test))]\nuse a::b;"), ["2 a::b"]);
+    }
+
+    #[test]
+    fn a_file_declared_under_cfg_test_is_left_out() {
+        let mut files = [
+            SourceFile::snippet("src/x/mod.rs", "mod a;\n#[cfg(test)]\nmod b;"),
+            SourceFile::snippet("src/x/a.rs", "use a::b;"),
+            SourceFile::snippet("src/x/b.rs", "use a::b;"),
+            SourceFile::snippet("src/x/b/deeper.rs", "use a::b;"),
+            SourceFile::snippet("src/x/tests.rs", "use a::b;"),
+        ];
+        mark_tests(&mut files);
+        let named = files.each_ref().map(|file| file.named().len());
+        assert_eq!(named, [0, 1, 0, 0, 1]);
     }
 
     #[test]
