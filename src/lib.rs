@@ -8,6 +8,7 @@
 pub mod broker;
 pub mod clock;
 pub mod engine;
+pub mod http;
 pub mod partitioner;
 pub mod routing;
 pub mod task;
