@@ -120,7 +120,8 @@ fn a_tombstone_forgets_a_profile_and_is_refused_elsewhere() {
     assert_eq!((event.occurred_at, event.body), (RECORD_TIME, Body::ProfileGone));
 
     let long_key = [b'k'; 257];
-    let table: [(Source, Option<&[u8]>, Option<&[u8]>, &str); 7] = [
+    type Row<'a> = (Source, Option<&'a [u8]>, Option<&'a [u8]>, &'a str);
+    let table: [Row<'_>; 7] = [
         (Source::Profile, None, None, "missing_key: record has no key"),
         (Source::Profile, Some(b"\xFF"), None, "not_utf8: key is not UTF-8"),
         (
