@@ -131,16 +131,19 @@ fn nests_deeper_than(levels: usize, value: &str) -> bool {
 
 /// Tells a JSON value that is no object from a text that is no JSON.
 fn not_an_object(json: &str, error: &serde_json::Error) -> DecodeError {
-    let not_json =
-        |error| DecodeError::record(ReasonCode::NotJson, format!("record is not JSON: {error}"));
+    let not_json = |error: &serde_json::Error| {
+        DecodeError::record(ReasonCode::NotJson, format!("record is not JSON: {error}"))
+    };
+    if !error.is_data() {
+        return not_json(error);
+    }
+    // The first character was that of another kind of value; what follows was not looked at yet.
     match serde_json::from_str::<&RawValue>(json) {
-        Ok(value) if !value.get().starts_with('{') => DecodeError::record(
+        Ok(value) => DecodeError::record(
             ReasonCode::WrongType,
             format!("record is {}, expected an object", shown(value.get())),
         ),
-        // The keys are read only on the way that failed: half a surrogate pair in one is left.
-        Ok(_) => not_json(error),
-        Err(syntax) => not_json(&syntax),
+        Err(error) => not_json(&error),
     }
 }
 
