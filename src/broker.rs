@@ -254,13 +254,6 @@ pub trait Broker {
     /// Any class. After `Unclear` the outcome has to be read from [`Broker::committed`].
     fn commit(&mut self, processed: &[Processed]) -> Result<(), BrokerError>;
 
-    /// After `Unclear`: gives up the producer and whatever it had open, and makes a new one that
-    /// fences it. Then [`Broker::committed`] tells what came of the transaction.
-    ///
-    /// # Errors
-    /// Any class.
-    fn reset(&mut self) -> Result<(), BrokerError>;
-
     /// Aborts the open transaction.
     ///
     /// # Errors

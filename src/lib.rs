@@ -15,6 +15,7 @@ pub mod broker;
 pub mod clock;
 pub mod http;
 pub mod input;
+pub mod kafka;
 pub mod partitioner;
 pub mod routing;
 pub mod task;

@@ -397,7 +397,6 @@ impl<B: Broker> Worker<B> {
     fn commit(&mut self) -> Result<(), BrokerError> {
         let now = self.shared.clock.now();
         if self.retry.as_ref().is_some_and(|retry| retry.unclear) {
-            self.broker.reset()?;
             if self.was_committed()? {
                 self.publish();
                 return Ok(());
