@@ -37,6 +37,7 @@ impl<'a> Field<'a> {
     }
 
     /// Reads the field, which must be there.
+    #[inline]
     pub(super) fn required<T>(
         self,
         read: impl FnOnce(Value<'a>) -> Result<T, DecodeError>,
@@ -45,6 +46,7 @@ impl<'a> Field<'a> {
     }
 
     /// Reads the field if it is there; null is absent.
+    #[inline]
     pub(super) fn optional<T>(
         self,
         read: impl FnOnce(Value<'a>) -> Result<T, DecodeError>,
@@ -75,6 +77,7 @@ pub(super) struct Value<'a> {
 
 impl<'a> Value<'a> {
     /// A text of at most [`TEXT_BYTES_MAX`] bytes.
+    #[inline]
     pub(super) fn text(self) -> Result<Cow<'a, str>, DecodeError> {
         let text = self.unescaped()?;
         if text.len() > TEXT_BYTES_MAX {
@@ -90,6 +93,7 @@ impl<'a> Value<'a> {
     }
 
     /// A text of 1 to [`TEXT_BYTES_MAX`] bytes.
+    #[inline]
     pub(super) fn text_not_empty(self) -> Result<Cow<'a, str>, DecodeError> {
         let text = self.text()?;
         if text.is_empty() {
@@ -205,8 +209,9 @@ impl<'a> Value<'a> {
         DecodeError::field(code, self.name, detail)
     }
 
+    #[inline]
     fn is_number(self) -> bool {
-        self.text.starts_with(|first: char| first == '-' || first.is_ascii_digit())
+        matches!(self.text.as_bytes(), [b'-' | b'0'..=b'9', ..])
     }
 
     fn integer(self) -> Result<i64, DecodeError> {
@@ -223,12 +228,13 @@ impl<'a> Value<'a> {
     }
 
     /// The text between the quotes, borrowed where it holds no escape.
+    #[inline]
     fn unescaped(self) -> Result<Cow<'a, str>, DecodeError> {
-        let inside = self.text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
-        let Some(inside) = inside else {
+        if !self.text.starts_with("\"") {
             return Err(self.unexpected(ReasonCode::WrongType, "a text"));
-        };
-        if !inside.contains('\\') {
+        }
+        let inside = &self.text[1..self.text.len() - 1];
+        if !inside.as_bytes().contains(&b'\\') {
             return Ok(Cow::Borrowed(inside));
         }
         // The object's parser has skipped this text and found its form right: all that can still be

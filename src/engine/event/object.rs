@@ -17,38 +17,41 @@ const DEPTH_MAX: usize = 32;
 /// Takes `json` apart. The answer holds the fields of `names`, in that order.
 pub(super) fn fields<'a, const N: usize>(
     json: &'a str,
-    names: &'static [&'static str; N],
+    names: &[&'static str; N],
 ) -> Result<[Field<'a>; N], DecodeError> {
-    let mut fault = None;
-    let mut deserializer = serde_json::Deserializer::from_str(json);
-    let visitor = ObjectVisitor { names, fault: &mut fault };
-    let parsed = deserializer.deserialize_map(visitor).and_then(|fields| {
-        deserializer.end()?;
-        Ok(fields)
-    });
-    parsed.map_err(|error| fault.unwrap_or_else(|| not_an_object(json, &error)))
+    let mut fields = names.map(Field::absent);
+    fill(&mut fields, json)?;
+    Ok(fields)
 }
 
-struct ObjectVisitor<'f, const N: usize> {
-    names: &'static [&'static str; N],
+fn fill<'a>(fields: &mut [Field<'a>], json: &'a str) -> Result<(), DecodeError> {
+    let mut fault = None;
+    let mut deserializer = serde_json::Deserializer::from_str(json);
+    deserializer
+        .deserialize_map(Filling { fields, fault: &mut fault })
+        .and_then(|()| deserializer.end())
+        .map_err(|error| fault.unwrap_or_else(|| not_an_object(json, &error)))
+}
+
+struct Filling<'f, 'a> {
+    fields: &'f mut [Field<'a>],
     /// Our own reason for stopping: serde's errors can only carry a text.
     fault: &'f mut Option<DecodeError>,
 }
 
-impl<'de, const N: usize> Visitor<'de> for ObjectVisitor<'_, N> {
-    type Value = [Field<'de>; N];
+impl<'de> Visitor<'de> for Filling<'_, 'de> {
+    type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("an object")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<Self::Value, A::Error> {
-        let mut fields = self.names.map(Field::absent);
-        let mut next = 0;
-        while let Some(position) = object.next_key_seed(KeyOf { names: self.names, guess: next })? {
+    fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<(), A::Error> {
+        let mut guess = 0;
+        while let Some(position) = object.next_key_seed(Key { fields: self.fields, guess })? {
             let value: &'de RawValue = object.next_value()?;
             let value = value.get();
-            let field = position.map(|position| &mut fields[position]);
+            let field = position.map(|position| &mut self.fields[position]);
             if nests_deeper_than(DEPTH_MAX - 1, value) {
                 let detail = format!("nests deeper than {DEPTH_MAX} levels");
                 *self.fault = Some(match field {
@@ -59,27 +62,24 @@ impl<'de, const N: usize> Visitor<'de> for ObjectVisitor<'_, N> {
             }
             let Some(field) = field else { continue };
             if !field.fill(value) {
-                *self.fault = Some(DecodeError::field(
-                    ReasonCode::DuplicateField,
-                    field.name(),
-                    "is given twice",
-                ));
+                let (code, name) = (ReasonCode::DuplicateField, field.name());
+                *self.fault = Some(DecodeError::field(code, name, "is given twice"));
                 return Err(A::Error::custom(""));
             }
-            next = position.map_or(next, |position| position + 1);
+            guess = position.map_or(guess, |position| position + 1);
         }
-        Ok(fields)
+        Ok(())
     }
 }
 
-/// Finds a key among the names: its position, or `None` for an unknown one.
-struct KeyOf<const N: usize> {
-    names: &'static [&'static str; N],
+/// Finds a key among the fields: its position, or `None` for an unknown one.
+struct Key<'f, 'a> {
+    fields: &'f [Field<'a>],
     /// Tried first: producers mostly write their fields in one order, which is often ours.
     guess: usize,
 }
 
-impl<'de, const N: usize> DeserializeSeed<'de> for KeyOf<N> {
+impl<'de> DeserializeSeed<'de> for Key<'_, '_> {
     type Value = Option<usize>;
 
     fn deserialize<D: serde::Deserializer<'de>>(self, key: D) -> Result<Self::Value, D::Error> {
@@ -87,7 +87,7 @@ impl<'de, const N: usize> DeserializeSeed<'de> for KeyOf<N> {
     }
 }
 
-impl<const N: usize> Visitor<'_> for KeyOf<N> {
+impl Visitor<'_> for Key<'_, '_> {
     type Value = Option<usize>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -95,16 +95,16 @@ impl<const N: usize> Visitor<'_> for KeyOf<N> {
     }
 
     fn visit_str<E>(self, key: &str) -> Result<Self::Value, E> {
-        if self.names.get(self.guess).is_some_and(|name| *name == key) {
+        if self.fields.get(self.guess).is_some_and(|field| field.name() == key) {
             return Ok(Some(self.guess));
         }
-        Ok(self.names.iter().position(|name| *name == key))
+        Ok(self.fields.iter().position(|field| field.name() == key))
     }
 }
 
 /// Whether a valid JSON value holds more than `levels` objects and lists inside each other.
 fn nests_deeper_than(levels: usize, value: &str) -> bool {
-    if !value.starts_with(['{', '[']) {
+    if !matches!(value.as_bytes(), [b'{' | b'[', ..]) {
         return false;
     }
     let mut depth = 0;
