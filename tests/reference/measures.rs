@@ -536,7 +536,7 @@ fn late_share(measure: &Measure, history: &History, t: i64) -> Option<f64> {
     let window = measure.window().at(t);
     let mut late = Vec::new();
     for invoice in invoices(history) {
-        let Some(due) = invoice.due_at.filter(|due| window.contains(&due)) else { continue };
+        let Some(due) = invoice.due_at.filter(|due| window.contains(due)) else { continue };
         match invoice.state {
             InvoiceState::Voided => {}
             InvoiceState::Settled => {
