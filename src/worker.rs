@@ -129,7 +129,7 @@ impl<B: Broker> Worker<B> {
     /// Runs until the process is to stop, then commits what was processed and leaves the group.
     ///
     /// # Errors
-    /// When it cannot go on: fenced, fatal, or topics that cannot be read together.
+    /// When it cannot go on: a fatal error, or topics that cannot be read together.
     pub fn run(mut self) -> Result<(), WorkerError> {
         let mut outcome = Ok(());
         while !self.shared.stop.load(Ordering::Relaxed) {
@@ -473,8 +473,12 @@ impl<B: Broker> Worker<B> {
     /// Says what is wrong, not too often; an error that cannot be waited out is handed on.
     fn trouble(&mut self, error: BrokerError) -> Result<(), WorkerError> {
         match error.class {
-            ErrorClass::Fatal | ErrorClass::Fenced => Err(error.into()),
-            ErrorClass::Retriable | ErrorClass::Abortable | ErrorClass::Unclear => {
+            ErrorClass::Fatal => Err(error.into()),
+            // A member whose partitions have moved on hears of it at its next poll.
+            ErrorClass::Fenced
+            | ErrorClass::Retriable
+            | ErrorClass::Abortable
+            | ErrorClass::Unclear => {
                 let logged = self.trouble_logged;
                 if logged.is_none_or(|at| at.elapsed() >= TROUBLE_LOGGED_EVERY) {
                     warn!(worker = self.number, class = ?error.class, %error, "trying again");

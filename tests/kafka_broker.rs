@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use barometer::broker::{
-    Broker, Change, ErrorClass, Fetched, Input, InputRecord, OutputRecord, OutputTopic, Processed,
+    Broker, Change, End, ErrorClass, Fetched, Input, InputRecord, OutputRecord, OutputTopic,
+    Processed,
 };
 use barometer::clock::Clock;
 use barometer::engine::event::Source;
@@ -194,15 +195,15 @@ fn output_and_offsets_are_committed_together_or_not_at_all() {
     let processed =
         Processed { input: usage(0), offset: 2, metadata: "T=5 n=7 owner=é".to_owned() };
     broker.begin().unwrap();
-    broker.send(output("kept")).unwrap();
+    broker.send(&output("kept")).unwrap();
     broker.commit(std::slice::from_ref(&processed)).unwrap();
 
     broker.begin().unwrap();
-    broker.send(output("dropped")).unwrap();
+    broker.send(&output("dropped")).unwrap();
     std::thread::sleep(Duration::from_millis(300)); // so that it is on the broker
     broker.abort().unwrap();
     broker.begin().unwrap();
-    broker.send(output("kept too")).unwrap();
+    broker.send(&output("kept too")).unwrap();
     broker.commit(&[]).unwrap();
 
     let committed = broker.committed(&[usage(0)], WAIT).unwrap();
@@ -228,9 +229,9 @@ fn records_arrive_as_they_were_written() {
     let settings = settings_with_topics("as-written", 1);
     let mut writer = KafkaBroker::connect(&settings, 9, Clock::wall()).unwrap();
     writer.begin().unwrap();
-    writer.send(output("a")).unwrap();
-    writer.send(OutputRecord { value: None, headers: vec![], ..output("b") }).unwrap();
-    writer.send(OutputRecord { key: None, value: Some(vec![]), ..output("") }).unwrap();
+    writer.send(&output("a")).unwrap();
+    writer.send(&OutputRecord { value: None, headers: vec![], ..output("b") }).unwrap();
+    writer.send(&OutputRecord { key: None, value: Some(vec![]), ..output("") }).unwrap();
     writer.commit(&[]).unwrap();
 
     let mut reader = reader_of_output(&settings);
@@ -267,22 +268,27 @@ fn an_open_transaction_holds_the_end_back_and_control_records_do_not() {
     let mut reader = reader_of_output(&settings);
     let mut writer = KafkaBroker::connect(&settings, 9, Clock::wall()).unwrap();
     writer.begin().unwrap();
-    writer.send(output("a")).unwrap();
+    writer.send(&output("a")).unwrap();
     writer.commit(&[]).unwrap();
 
     // One record and one marker: the end lies past what is ever delivered.
     reader.until("the end past the marker", |m| m.ends.get(&usage(0)) == Some(&2));
+    let end = |stable, high| End { input: usage(0), stable, high };
     let answered = |m: &mut Member| m.broker.end_offsets().map(|answer| answer.ends);
-    reader.until("an answer", |m| answered(m).is_some_and(|ends| ends == [(usage(0), 2)]));
+    reader.until("an answer", |m| answered(m).is_some_and(|ends| ends == [end(2, 2)]));
 
     writer.begin().unwrap();
-    writer.send(output("b")).unwrap();
+    writer.send(&output("b")).unwrap();
     std::thread::sleep(Duration::from_millis(500)); // so that it is on the broker
     let before = Clock::wall().now();
     let mut answers = 0;
     reader.until("three answers", |m| {
         if let Some(answer) = m.broker.end_offsets().filter(|answer| answer.asked_at >= before) {
-            assert_eq!(answer.ends, [(usage(0), 2)], "the open transaction is not seen");
+            assert_eq!(
+                answer.ends,
+                [end(2, 3)],
+                "the open transaction is seen only beyond `stable`"
+            );
             answers += 1;
         }
         answers == 3
@@ -290,7 +296,7 @@ fn an_open_transaction_holds_the_end_back_and_control_records_do_not() {
     assert_eq!(reader.broker.watermarks(usage(0), WAIT).unwrap(), (0, 2));
     assert_eq!(reader.ends[&usage(0)], 2);
     writer.commit(&[]).unwrap();
-    reader.until("the new end", |m| answered(m).is_some_and(|ends| ends == [(usage(0), 4)]));
+    reader.until("the new end", |m| answered(m).is_some_and(|ends| ends == [end(4, 4)]));
     reader.until("reading up to it", |m| m.ends.get(&usage(0)) == Some(&4));
     assert_eq!(reader.keys, ["a", "b"]);
 }
@@ -409,17 +415,17 @@ fn a_producer_whose_id_was_taken_is_fenced_and_can_take_it_back() {
     // Two groups of one name would also fence each other as members: the second reads nothing here.
     let mut first = KafkaBroker::connect(&settings, 0, Clock::wall()).unwrap();
     first.begin().unwrap();
-    first.send(output("never seen")).unwrap();
+    first.send(&output("never seen")).unwrap();
     let mut second = KafkaBroker::connect(&settings, 0, Clock::wall()).unwrap();
     second.begin().unwrap();
-    second.send(output("seen")).unwrap();
+    second.send(&output("seen")).unwrap();
     second.commit(&[]).unwrap();
 
     let error = first.commit(&[]).unwrap_err();
     assert_eq!(error.class, ErrorClass::Fenced, "{error}");
     assert!(error.message.contains(&settings.transactional_id(0)), "{error}");
     first.begin().unwrap();
-    first.send(output("seen too")).unwrap();
+    first.send(&output("seen too")).unwrap();
     first.commit(&[]).unwrap();
 
     let mut reader = reader_of_output(&settings);
@@ -502,7 +508,7 @@ fn a_record_too_large_names_its_topic_key_and_size() {
     let mut broker = KafkaBroker::connect(&settings, 0, Clock::wall()).unwrap();
     broker.begin().unwrap();
     let large = OutputRecord { value: Some(vec![b'x'; 1_500_000]), ..output("big") };
-    let error = broker.send(large.clone()).unwrap_err();
+    let error = broker.send(&large).unwrap_err();
     assert_eq!(error.class, ErrorClass::Abortable);
     let topic = settings.output_topics[&OutputTopic::Events].clone();
     let tried = format!("writing key `big` (1500003 bytes) to topic `{topic}`: ");
@@ -514,13 +520,13 @@ fn a_record_too_large_names_its_topic_key_and_size() {
     settings.producer_properties.insert("compression.type".into(), "none".into());
     let mut broker = KafkaBroker::connect(&settings, 1, Clock::wall()).unwrap();
     broker.begin().unwrap();
-    broker.send(large).unwrap();
+    broker.send(&large).unwrap();
     let error = broker.commit(&[]).unwrap_err();
     assert_eq!(error.class, ErrorClass::Abortable, "{error}");
     assert!(error.message.contains("`big`") && error.message.contains(&topic), "{error}");
     broker.abort().unwrap();
     broker.begin().unwrap();
-    broker.send(output("small")).unwrap();
+    broker.send(&output("small")).unwrap();
     broker.commit(&[]).unwrap();
 }
 
@@ -535,7 +541,7 @@ fn at_least_once_commits_offsets_with_metadata_after_the_output() {
     let mut member = Member::join(&settings, 0);
     member.until("three records", |m| m.keys.len() == 3);
     member.broker.begin().unwrap();
-    member.broker.send(output("a")).unwrap();
+    member.broker.send(&output("a")).unwrap();
     let processed = Processed { input: usage(0), offset: 3, metadata: "T=1".to_owned() };
     member.broker.commit(&[processed]).unwrap();
     let committed = member.broker.committed(&[usage(0)], WAIT).unwrap();
