@@ -7,4 +7,5 @@
 
 pub mod broker;
 pub mod clock;
+pub mod config;
 pub mod engine;
