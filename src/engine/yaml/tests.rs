@@ -22,8 +22,6 @@ fn syntax(text: &str) -> Vec<String> {
 #[test]
 fn slips_of_syntax_have_a_line() {
     for (text, expected) in [
-        ("", "x.yaml:1: the file is empty"),
-        ("# only a comment\n", "x.yaml:1: the file is empty"),
         ("a: 1\n---\nb: 2\n", "x.yaml:2: a second document begins here, expected one"),
         ("a: !!int 1\n", "x.yaml:1: tag `!int` has no meaning here, remove it"),
         ("? [a, b]\n: 1\n", "x.yaml:1: a key must be a single word"),
@@ -42,6 +40,16 @@ fn slips_of_syntax_have_a_line() {
                 || told[0].starts_with("x.yaml:2: is not valid YAML: "),
             "{told:?}"
         );
+    }
+}
+
+#[test]
+fn a_file_that_says_nothing_is_no_mapping() {
+    for text in ["", "# only a comment\n", "~\n"] {
+        let log = Log::new("x.yaml");
+        let root = Node::parse(&log, 0, text).expect("there is nothing to be wrong");
+        assert_eq!(Field::root(&root, &log).mapping(|_| Some(())), None);
+        assert_eq!(told(log), ["x.yaml:1: the file is empty, expected a mapping"], "{text:?}");
     }
 }
 
