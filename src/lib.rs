@@ -11,7 +11,9 @@
 
 pub mod engine;
 
+pub mod app;
 pub mod broker;
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod http;
@@ -19,6 +21,7 @@ pub mod input;
 pub mod kafka;
 pub mod partitioner;
 pub mod routing;
+pub mod simulate;
 pub mod task;
 pub mod telemetry;
 pub mod view;
