@@ -315,3 +315,93 @@ fn alerts_and_tests_are_known_but_not_interpreted() {
         "card.yaml:2: warning: alerts are not evaluated by this version: none of these rules will fire"
     );
 }
+
+#[test]
+fn the_example_of_the_domain_page_holds() {
+    let text = r##"
+scorecard: saas-default
+description: The four event sources, no account profile needed.
+dimensions:
+  - id: product_use
+    weight: 40
+    measures:
+      - id: active_users            # its name in reasons, outputs and tests
+        measure: usage.active_users
+        window: 28d
+        weight: 2
+        curve: { linear: { from: 0, to: 10 } }
+      - id: usage_trend
+        measure: usage.trend
+        window: 7d
+        baseline: 21d
+        weight: 0                   # watched: shown, explained, usable in alerts, not counted
+        curve: { piecewise: [[0.2, 0], [0.8, 60], [1.0, 100]] }
+  - id: payment
+    weight: 25
+    measures:
+      - { id: overdue, measure: payment.overdue_days, weight: 1, curve: { linear: { from: 45, to: 0 } } }
+gates:
+  - { id: overdue_cap, cap: 50, when: { measure: overdue, at_least: 60 }, reason: an invoice is 60 days overdue }
+bands:
+  - { name: red,    up_to: 50,  color: "#c0392b", action: call_customer }
+  - { name: yellow, up_to: 70,  color: "#f1c40f", action: plan_contact }
+  - { name: green,  up_to: 100, color: "#27ae60", action: ask_for_reference }
+anti_flap: { margin: 5, dwell: { worse: 1h, better: 14d }, bypass_drop: 25 }
+min_coverage: 0.5
+grace: 14d
+alerts:
+  - { id: sharp_drop, score_drop: { points: 25, within: 28d, at_most: 50 }, severity: critical, action: call_customer }
+tests:                              # run by `barometer test`
+  - name: an account that goes silent leaves green
+    given:
+      - { at: 0d, repeat: { every: 1d, times: 30 }, usage: { users: 12, feature: reports } }
+    expect:
+      - { at: 30d, band: green }
+      - { at: 60d, band: red, firing: [sharp_drop], fired: [sharp_drop] }   # firing now
+"##;
+    let card = card(text);
+    assert_eq!(card.gates[0].effect, GateEffect::Cap(50.0));
+    assert_eq!(card.grace, Span::days(14));
+}
+
+/// What a scorecard promises to whoever holds it.
+fn assert_promises(card: &Scorecard) {
+    let measures: Vec<_> = card.measures().collect();
+    assert!(!measures.is_empty() && !card.bands.is_empty());
+    for measure in measures {
+        for window in [measure.window, measure.baseline].into_iter().flatten() {
+            let panes = window.divide_evenly(measure.pane).expect("windows hold whole panes");
+            assert!((1..=crate::engine::scorecard::PANES_MAX).contains(&panes));
+        }
+        for value in [-1e15, -1.0, 0.0, 0.5, 50.0, 1e15] {
+            let sub_score = measure.curve.sub_score(value).unwrap_or(0.0);
+            assert!((0.0..=100.0).contains(&sub_score), "{sub_score}");
+        }
+    }
+    let edges: Vec<f64> = card.bands.iter().map(|band| band.upper).collect();
+    assert!(edges.is_sorted_by(|a, b| a < b) && edges.last() == Some(&100.0));
+    let total: f64 = card.dimensions.iter().map(|dimension| dimension.weight).sum();
+    assert!(total > 0.0 && total.is_finite());
+}
+
+proptest::proptest! {
+    #[test]
+    fn a_mutilated_card_is_refused_or_keeps_its_promises(
+        edits in proptest::collection::vec((0_usize..6_000, "[0-9a-z:{}\\[\\],. #\n-]{0,3}", 0_usize..9), 1..4)
+    ) {
+        let mut text = DEFAULT_CARD.to_string();
+        for (at, insert, delete) in edits {
+            let start = at % text.len();
+            let end = (start + delete).min(text.len());
+            if text.is_char_boundary(start) && text.is_char_boundary(end) {
+                text.replace_range(start..end, &insert);
+            }
+        }
+        match Scorecard::parse("card.yaml", &text) {
+            Ok(parsed) => assert_promises(&parsed.scorecard),
+            Err(problems) => proptest::prop_assert!(
+                problems.iter().any(|problem| problem.severity == Severity::Error)
+            ),
+        }
+    }
+}
