@@ -71,8 +71,20 @@ pub struct Committed {
 pub struct EndOffsets {
     /// The clock just before the question was sent.
     pub asked_at: EventTime,
-    /// For each input the offset after the last record a `read_committed` reader may see.
-    pub ends: Vec<(Input, i64)>,
+    /// One per input asked about.
+    pub ends: Vec<End>,
+}
+
+/// Where one input ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct End {
+    /// Which input.
+    pub input: Input,
+    /// The offset after the last record that a `read_committed` reader may see.
+    pub stable: i64,
+    /// The offset after the last record there is. Beyond `stable` lie records of transactions that
+    /// are still open.
+    pub high: i64,
 }
 
 /// The topics barometer writes.
@@ -232,7 +244,7 @@ pub trait Broker {
     ///
     /// # Errors
     /// Any class; a record too large for its topic is `Abortable`.
-    fn send(&mut self, record: OutputRecord) -> Result<(), BrokerError>;
+    fn send(&mut self, record: &OutputRecord) -> Result<(), BrokerError>;
 
     /// Commits the open transaction together with `processed`. On `Ok` everything sent since
     /// `begin` is visible and the offsets are committed; under at-least-once everything sent is

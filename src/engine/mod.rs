@@ -2,8 +2,371 @@
 //!
 //! Pure: no clock, no threads, no Kafka, no files, no logging. Time is an argument, and the same
 //! input gives the same output. Its inputs cannot fail; what cannot be decoded never gets here.
+//!
+//! Use: [`Engine::advance_to`] the task time, then [`Engine::handle_event`]s that were learnt of at
+//! that time, then take what was decided with [`Engine::poll_verdict`].
 
+pub mod aggregate;
 pub mod event;
+pub mod record;
+pub mod report;
+pub mod score;
 pub mod scorecard;
 pub mod time;
+mod timers;
+pub mod verdict;
+pub mod wording;
 pub mod yaml;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use compact_str::CompactString;
+use hashbrown::HashTable;
+use xxhash_rust::xxh3::xxh3_64;
+
+use self::aggregate::{Aggregate, Applied};
+use self::event::{Body, Event, Source};
+use self::report::Snapshot;
+use self::score::{Breakdown, MeasureScore};
+use self::scorecard::{Plan, Scorecard};
+use self::time::EventTime;
+use self::timers::Timers;
+use self::verdict::{BandState, BandStep, Decision, Published, Verdict};
+
+/// Accounts and their scores for one input partition number.
+#[derive(Debug)]
+pub struct Engine {
+    card: Arc<Scorecard>,
+    plan: Plan,
+    /// Verdicts of task times before this are taken in silence.
+    publish_from: EventTime,
+    /// Task time; never goes back.
+    now: EventTime,
+    /// Hash of the account's id, and its slot.
+    slots: HashTable<(u64, u32)>,
+    accounts: Vec<Account>,
+    timers: Timers,
+    verdicts: VecDeque<Verdict>,
+    /// Slots of accounts that may look different since the last drain, each once.
+    touched: Vec<u32>,
+    stats: Stats,
+    /// Filled anew for each score; kept for its memory.
+    breakdown: Breakdown,
+}
+
+#[derive(Debug)]
+struct Account {
+    id: CompactString,
+    aggregate: Aggregate,
+    /// One per measure of the card. Measures that are only watched are read for reports, not here.
+    measures: Box<[MeasureScore]>,
+    band: BandState,
+    published: Option<Box<Published>>,
+    /// Verdicts published so far.
+    sequence: u64,
+    /// At or before the next moment at which score or band can change without an event.
+    deadline: EventTime,
+    /// The account's earliest entry in the timers.
+    queued: EventTime,
+    /// Whether the slot is in `touched`.
+    touched: bool,
+}
+
+/// What the engine has seen, in counts that only grow unless they say otherwise.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Events that counted, by `Source as usize`.
+    pub counted: [u64; 5],
+    /// Events known already.
+    pub duplicates: [u64; 5],
+    /// Events too old for every window.
+    pub late_dropped: [u64; 5],
+    /// Accounts in each band of the card now, `unknown` last.
+    pub accounts_by_band: Vec<u64>,
+    /// Published band changes, by (from, to) as positions in `accounts_by_band`.
+    pub transitions: Vec<((usize, usize), u64)>,
+}
+
+impl Engine {
+    /// An engine that knows no account yet. Verdicts of task times before `publish_from` set the
+    /// bands in silence.
+    pub fn new(card: Arc<Scorecard>, publish_from: EventTime) -> Engine {
+        let bands = card.bands.len();
+        Engine {
+            plan: Plan::new(&card),
+            card,
+            publish_from,
+            now: EventTime::MIN,
+            slots: HashTable::new(),
+            accounts: Vec::new(),
+            timers: Timers::default(),
+            verdicts: VecDeque::new(),
+            touched: Vec::new(),
+            stats: Stats { accounts_by_band: vec![0; bands + 1], ..Stats::default() },
+            breakdown: Breakdown::default(),
+        }
+    }
+
+    /// The rules in force.
+    pub fn card(&self) -> &Arc<Scorecard> {
+        &self.card
+    }
+
+    /// Task time.
+    pub fn now(&self) -> EventTime {
+        self.now
+    }
+
+    /// How many accounts are known.
+    pub fn account_count(&self) -> usize {
+        self.accounts.len()
+    }
+
+    /// Counts since the start.
+    pub fn stats(&self) -> &Stats {
+        &self.stats
+    }
+
+    /// Moves task time forward, handling every deadline on the way at its own time and in order.
+    /// A time before the present one changes nothing.
+    pub fn advance_to(&mut self, now: EventTime) {
+        while let Some((at, slot)) = self.timers.pop_due(now) {
+            let account = &mut self.accounts[slot as usize];
+            if account.queued != at {
+                continue; // An earlier entry took this one's place.
+            }
+            account.queued = EventTime::MAX;
+            if account.deadline <= at {
+                self.now = at.max(self.now);
+                self.wake(slot);
+            }
+            let account = &mut self.accounts[slot as usize];
+            self.timers.schedule(slot, account.deadline, &mut account.queued);
+        }
+        self.now = now.max(self.now);
+    }
+
+    /// At or before the next moment at which time alone can change anything.
+    pub fn next_deadline(&self) -> Option<EventTime> {
+        self.timers.next()
+    }
+
+    /// Takes an event that was learnt of at the present task time.
+    pub fn handle_event(&mut self, event: &Event<'_>) {
+        let (slot, created) = match self.slot_of(&event.account_id) {
+            Some(slot) => (slot, false),
+            // Nothing is known of the account, so there is no profile to forget.
+            None if event.body == Body::ProfileGone => return,
+            None => (self.create(&event.account_id), true),
+        };
+        let account = &mut self.accounts[slot as usize];
+        let horizon = self.card.item_horizon;
+        let source = event.body.source();
+        let applied = account.aggregate.apply(event, &self.plan, horizon, self.now);
+        let (first_moved, count) = match applied {
+            Applied::Duplicate => {
+                self.stats.duplicates[source as usize] += 1;
+                return;
+            }
+            Applied::LateDropped { first_moved } => (first_moved, &mut self.stats.late_dropped),
+            Applied::Counted { first_moved } => (first_moved, &mut self.stats.counted),
+        };
+        count[source as usize] += 1;
+        if created || first_moved || source == Source::Profile {
+            self.read_scored(slot);
+        } else {
+            // The deadline may now be earlier than anything asks for; waking finds out.
+            let mut deadline = self.accounts[slot as usize].deadline;
+            for i in 0..self.plan.fed_by[source as usize].len() {
+                let measure = self.plan.fed_by[source as usize][i];
+                if self.plan.scored[measure] {
+                    deadline = deadline.min(self.read(slot, measure));
+                }
+            }
+            self.accounts[slot as usize].deadline = deadline;
+        }
+        self.judge(slot);
+        self.touch(slot);
+        let account = &mut self.accounts[slot as usize];
+        self.timers.schedule(slot, account.deadline, &mut account.queued);
+    }
+
+    /// The next decision that was published, in the order in which they were taken.
+    pub fn poll_verdict(&mut self) -> Option<Verdict> {
+        self.verdicts.pop_front()
+    }
+
+    /// Everything about one account at the present task time.
+    pub fn snapshot(&mut self, account_id: &str) -> Option<Snapshot> {
+        let slot = self.slot_of(account_id)?;
+        Some(self.snapshot_of(slot))
+    }
+
+    /// The ids of all accounts, in the order in which they were first seen.
+    pub fn account_ids(&self) -> impl Iterator<Item = &str> {
+        self.accounts.iter().map(|account| account.id.as_str())
+    }
+
+    /// Snapshots of the accounts that may look different since the last call, each once.
+    pub fn drain_touched(&mut self, mut each: impl FnMut(Snapshot)) {
+        let mut touched = std::mem::take(&mut self.touched);
+        for slot in touched.drain(..) {
+            self.accounts[slot as usize].touched = false;
+            each(self.snapshot_of(slot));
+        }
+        self.touched = touched;
+    }
+
+    /// Has [`Engine::drain_touched`] hand out every account once more.
+    pub fn touch_all(&mut self) {
+        for slot in 0..self.accounts.len() {
+            self.touch(slot as u32);
+        }
+    }
+
+    fn slot_of(&self, account_id: &str) -> Option<u32> {
+        let hash = xxh3_64(account_id.as_bytes());
+        let is_it = |(known, slot): &(u64, u32)| {
+            *known == hash && self.accounts[*slot as usize].id == account_id
+        };
+        self.slots.find(hash, is_it).map(|(_, slot)| *slot)
+    }
+
+    fn create(&mut self, account_id: &str) -> u32 {
+        let slot = u32::try_from(self.accounts.len()).expect("memory ends before 2^32 accounts");
+        let hash = xxh3_64(account_id.as_bytes());
+        self.slots.insert_unique(hash, (hash, slot), |(hash, _)| *hash);
+        self.accounts.push(Account {
+            id: account_id.into(),
+            aggregate: Aggregate::new(&self.plan),
+            measures: self.card.measures().map(|m| MeasureScore::new(m, None, false)).collect(),
+            band: BandState::new(),
+            published: None,
+            sequence: 0,
+            deadline: EventTime::MAX,
+            queued: EventTime::MAX,
+            touched: false,
+        });
+        *self.stats.accounts_by_band.last_mut().expect("`unknown` is always there") += 1;
+        slot
+    }
+
+    /// Looks at an account whose deadline has come.
+    fn wake(&mut self, slot: u32) {
+        self.read_scored(slot);
+        self.judge(slot);
+        self.touch(slot);
+    }
+
+    /// Reads every measure that can matter to score, band or gates, and sets the deadline by them.
+    fn read_scored(&mut self, slot: u32) {
+        let mut deadline = EventTime::MAX;
+        for measure in 0..self.plan.reads.len() {
+            if self.plan.scored[measure] {
+                deadline = deadline.min(self.read(slot, measure));
+            }
+        }
+        self.accounts[slot as usize].deadline = deadline;
+    }
+
+    /// Reads one measure; returns when it can change without an event.
+    fn read(&mut self, slot: u32, measure: usize) -> EventTime {
+        let account = &mut self.accounts[slot as usize];
+        let rule = &self.plan.measures[measure];
+        let read = &self.plan.reads[measure];
+        let reading = account.aggregate.read(rule, read, &self.plan, self.now);
+        let stale = reading.value.is_none() && account.aggregate.is_stale(rule, read, self.now);
+        account.measures[measure] = MeasureScore::new(rule, reading.value, stale);
+        match reading.value {
+            Some(value) if value >= self.plan.settled_from[measure] => EventTime::MAX,
+            _ => reading.until,
+        }
+    }
+
+    /// Works out score and band at the present task time, and the deadline left.
+    fn judge(&mut self, slot: u32) {
+        let card = Arc::clone(&self.card);
+        let account = &mut self.accounts[slot as usize];
+        let grace_ends = account.aggregate.started_at() + card.grace;
+        let in_grace = self.now < grace_ends;
+        let value_of = |measure: usize| account.measures[measure].value();
+        let profile = account.aggregate.profile();
+        let gate_holds = |gate: usize| card.gates[gate].when.holds(&value_of, profile);
+        self.breakdown.fill(&card, &account.measures, gate_holds, in_grace);
+        let step = account.band.step(&card, self.breakdown.score, self.now);
+        account.deadline = account.deadline.min(account.band.deadline(&card));
+        if in_grace {
+            account.deadline = account.deadline.min(grace_ends);
+        }
+        debug_assert!(account.deadline > self.now, "a deadline that is over comes again for ever");
+        if let Some(step) = step {
+            self.change_band(slot, step);
+        }
+    }
+
+    fn change_band(&mut self, slot: u32, BandStep { from, to }: BandStep) {
+        let account = &mut self.accounts[slot as usize];
+        let unknown = self.card.bands.len();
+        let (from_index, to_index) = (from.unwrap_or(unknown), to.unwrap_or(unknown));
+        self.stats.accounts_by_band[from_index] -= 1;
+        self.stats.accounts_by_band[to_index] += 1;
+        if self.now >= self.publish_from {
+            account.sequence += 1;
+            let published = account.published.as_deref();
+            let profile = account.aggregate.profile();
+            self.verdicts.push_back(Verdict {
+                account_id: account.id.clone(),
+                sequence: account.sequence,
+                at: self.now,
+                card: Arc::clone(&self.card),
+                decision: Decision::BandChange { from, to },
+                score: self.breakdown.score,
+                previous_score: published.and_then(|published| published.score),
+                coverage: self.breakdown.coverage,
+                movements: Published::movements(
+                    published,
+                    &self.card,
+                    &account.measures,
+                    &self.breakdown,
+                ),
+                name: profile.and_then(|profile| profile.name.clone()),
+                owner: profile.and_then(|profile| profile.owner.clone()),
+            });
+            let key = (from_index, to_index);
+            match self.stats.transitions.iter_mut().find(|(known, _)| *known == key) {
+                Some((_, count)) => *count += 1,
+                None => self.stats.transitions.push((key, 1)),
+            }
+        }
+        let published = Published::new(&account.measures, &self.breakdown);
+        account.published = Some(Box::new(published));
+    }
+
+    fn touch(&mut self, slot: u32) {
+        let account = &mut self.accounts[slot as usize];
+        if !account.touched {
+            account.touched = true;
+            self.touched.push(slot);
+        }
+    }
+
+    fn snapshot_of(&mut self, slot: u32) -> Snapshot {
+        // All measures, the watched ones too. What moved in between has had its deadline already.
+        for measure in 0..self.plan.reads.len() {
+            self.read(slot, measure);
+        }
+        let card = &self.card;
+        let account = &self.accounts[slot as usize];
+        let value_of = |measure: usize| account.measures[measure].value();
+        let profile = account.aggregate.profile();
+        Snapshot {
+            account_id: account.id.clone(),
+            as_of: self.now,
+            measures: account.measures.clone(),
+            gate_holds: card.gates.iter().map(|g| g.when.holds(&value_of, profile)).collect(),
+            in_grace: self.now < account.aggregate.started_at() + card.grace,
+            band: account.band,
+        }
+    }
+}

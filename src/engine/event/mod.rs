@@ -3,7 +3,23 @@
 //! Strings borrow from the record's bytes where they hold no JSON escape. Numbers that may have
 //! decimals are in thousandths (`_milli`), rounded half up, so that sums are exact in any order.
 
+mod bare;
+mod decimal;
+mod decode;
+mod error;
+mod field;
+mod object;
+mod payment;
+mod profile;
+mod survey;
+mod ticket;
+mod usage;
+
 use std::borrow::Cow;
+
+pub use bare::{BareHead, bare_head};
+pub use decode::{DecodeLimits, decode, decode_bare};
+pub use error::{DecodeError, ReasonCode};
 
 use super::time::EventTime;
 

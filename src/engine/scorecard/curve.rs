@@ -40,6 +40,15 @@ impl Curve {
                 .map(|(_, sub_score)| *sub_score),
         }
     }
+
+    /// The value from which on the curve stays flat, so that what only grows with time cannot move
+    /// the sub-score any more; `None` if there is no such value.
+    pub fn flat_from(&self) -> Option<f64> {
+        match self {
+            Curve::Piecewise(points) | Curve::Steps(points) => points.last().map(|(at, _)| *at),
+            Curve::Map(_) => None,
+        }
+    }
 }
 
 fn interpolate(points: &[(f64, f64)], value: f64) -> f64 {

@@ -6,12 +6,15 @@
 mod curve;
 mod measure;
 mod parse;
+mod plan;
 
 pub use curve::{Curve, TOLERANCE};
 pub use measure::{Filter, MeasureKind, PANES_MAX, WindowUse, default_pane};
 pub use parse::{Parsed, profile_condition};
 
-use super::event::ProfileStatus;
+pub use plan::{DistinctOf, DistinctStore, Plan, Read, TrendStore, Window, WindowStore, fed_by};
+
+use super::event::{Profile, ProfileStatus};
 use super::time::Span;
 
 /// A scorecard: the whole declarative model of one kind of account.
@@ -228,6 +231,91 @@ pub enum ProfileNumber {
     ArrMinor,
 }
 
+impl Comparison {
+    /// Whether `found` compares so with `given`; within the tolerance they are equal.
+    pub fn holds(self, found: f64, given: f64) -> bool {
+        match self {
+            Comparison::AtLeast => found >= given - TOLERANCE,
+            Comparison::AtMost => found <= given + TOLERANCE,
+            Comparison::Above => found > given + TOLERANCE,
+            Comparison::Below => found < given - TOLERANCE,
+            Comparison::Equals => (found - given).abs() <= TOLERANCE,
+        }
+    }
+}
+
+impl ProfileCondition {
+    fn holds(&self, profile: &Profile) -> bool {
+        match self {
+            ProfileCondition::Text { field, one_of } => {
+                field.of(profile).is_some_and(|own| one_of.iter().any(|text| text == own))
+            }
+            ProfileCondition::Number { field, comparison, value } => {
+                let own = match field {
+                    ProfileNumber::Seats => profile.seats,
+                    ProfileNumber::ArrMinor => profile.arr_minor,
+                };
+                own.is_some_and(|own| comparison.holds(own as f64, *value))
+            }
+            ProfileCondition::Status(statuses) => {
+                profile.status.is_some_and(|own| statuses.contains(&own))
+            }
+            ProfileCondition::RecoveryPath(wanted) => profile.recovery_path == Some(*wanted),
+            ProfileCondition::Tag(tag) => profile.tags.contains(tag),
+        }
+    }
+}
+
+impl ProfileText {
+    fn of(self, profile: &Profile) -> Option<&str> {
+        match self {
+            ProfileText::Name => profile.name.as_deref(),
+            ProfileText::Segment => profile.segment.as_deref(),
+            ProfileText::Tier => profile.tier.as_deref(),
+            ProfileText::Industry => profile.industry.as_deref(),
+            ProfileText::Size => profile.size.as_deref(),
+            ProfileText::LifecycleStage => profile.lifecycle_stage.as_deref(),
+            ProfileText::Owner => profile.owner.as_deref(),
+            ProfileText::OwnerEmail => profile.owner_email.as_deref(),
+            ProfileText::Currency => profile.currency.as_ref().map(|code| code.as_str()),
+            ProfileText::ParentAccountId => profile.parent_account_id.as_deref(),
+        }
+    }
+}
+
+impl Condition {
+    /// Whether the condition holds for these measure values (by position) and this profile.
+    pub fn holds(
+        &self,
+        value_of: &impl Fn(usize) -> Option<f64>,
+        profile: Option<&Profile>,
+    ) -> bool {
+        match self {
+            Condition::Measure { measure, comparison, value } => {
+                value_of(*measure).is_some_and(|found| comparison.holds(found, *value))
+            }
+            Condition::Profile(condition) => profile.is_some_and(|own| condition.holds(own)),
+            Condition::All(parts) => parts.iter().all(|part| part.holds(value_of, profile)),
+            Condition::Any(parts) => parts.iter().any(|part| part.holds(value_of, profile)),
+            Condition::Not(part) => !part.holds(value_of, profile),
+        }
+    }
+
+    /// Calls `visit` with every measure the condition looks at.
+    pub fn each_measure(&self, visit: &mut impl FnMut(usize)) {
+        match self {
+            Condition::Measure { measure, .. } => visit(*measure),
+            Condition::Profile(_) => {}
+            Condition::All(parts) | Condition::Any(parts) => {
+                for part in parts {
+                    part.each_measure(visit);
+                }
+            }
+            Condition::Not(part) => part.each_measure(visit),
+        }
+    }
+}
+
 /// One band of the traffic light.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Band {
@@ -272,5 +360,22 @@ impl Scorecard {
     /// All measures, through all dimensions in order: the numbering that conditions use.
     pub fn measures(&self) -> impl Iterator<Item = &Measure> {
         self.dimensions.iter().flat_map(|dimension| &dimension.measures)
+    }
+
+    /// The measure at `index` of [`Scorecard::measures`].
+    ///
+    /// # Panics
+    /// If there is none.
+    pub fn measure(&self, index: usize) -> &Measure {
+        self.measures().nth(index).expect("the index counts through this card's measures")
+    }
+
+    /// The position of the band that holds `score`; within the tolerance of an edge is on it.
+    pub fn band_of(&self, score: f64) -> usize {
+        let holds = |band: &Band| match band.inclusive {
+            true => score <= band.upper + TOLERANCE,
+            false => score < band.upper - TOLERANCE,
+        };
+        self.bands.iter().position(holds).unwrap_or(self.bands.len() - 1)
     }
 }

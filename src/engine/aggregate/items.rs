@@ -1,0 +1,138 @@
+//! Tickets and invoices alike: items that take statuses, late ones too, and are forgotten once
+//! settled for long enough.
+//!
+//! All statuses of an item are held, so that neither their order of arrival nor a repeat matters.
+
+use compact_str::CompactString;
+
+use crate::engine::time::{EventTime, Span};
+
+/// One status that an item took.
+pub trait Change: Sized {
+    /// The kind of status; its order decides between statuses of one instant.
+    type Status: Copy + Ord;
+    /// When.
+    fn at(&self) -> EventTime;
+    /// Which.
+    fn status(&self) -> Self::Status;
+    /// The event that said so.
+    fn event_id(&self) -> &str;
+    /// Whether an item with these changes is settled.
+    fn settles(changes: &[Self]) -> bool;
+}
+
+/// What became of an event of an item.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ItemOutcome {
+    /// It took effect.
+    Taken,
+    /// The same status at the same instant is known.
+    Repeated,
+    /// Its item is unknown and the status is older than the horizon.
+    TooOld,
+}
+
+/// The items of one kind of one account.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Items<C> {
+    items: Vec<Item<C>>,
+}
+
+/// One item.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Item<C> {
+    id: CompactString,
+    /// By (instant, status), each pair once. Never empty.
+    changes: Vec<C>,
+    /// Was settled for longer than the horizon when a new item of the same id came: only its past
+    /// counts still.
+    forgotten: bool,
+}
+
+impl<C> Default for Items<C> {
+    fn default() -> Self {
+        Items { items: Vec::new() }
+    }
+}
+
+impl<C: Change> Items<C> {
+    /// Takes one status of the item `id`.
+    pub fn apply(&mut self, id: &str, change: C, now: EventTime, horizon: Span) -> ItemOutcome {
+        let known = self.items.iter_mut().find(|item| !item.forgotten && item.id == id);
+        if let Some(item) = known {
+            if !item.is_past(horizon, now) {
+                return item.insert(change);
+            }
+            item.forgotten = true;
+        }
+        if change.at() < now - horizon {
+            return ItemOutcome::TooOld;
+        }
+        self.items.push(Item { id: id.into(), changes: vec![change], forgotten: false });
+        ItemOutcome::Taken
+    }
+
+    /// Drops settled items that neither a late status nor a window of `reach` can want any more.
+    pub fn forget(&mut self, horizon: Span, reach: Span, now: EventTime) {
+        self.items.retain(|item| !item.is_past(horizon.max(reach), now));
+    }
+
+    /// How many are held.
+    pub fn len(&self) -> usize {
+        self.items.len()
+    }
+
+    /// All that are held, forgotten ones too: their past counts in windows.
+    pub fn all(&self) -> impl Iterator<Item = &Item<C>> {
+        self.items.iter()
+    }
+
+    /// Those that are not settled.
+    pub fn unsettled(&self) -> impl Iterator<Item = &Item<C>> {
+        self.items.iter().filter(|item| !item.forgotten && !C::settles(&item.changes))
+    }
+
+    /// Every status of every item.
+    pub fn changes(&self) -> impl Iterator<Item = &C> {
+        self.items.iter().flat_map(|item| &item.changes)
+    }
+}
+
+impl<C: Change> Item<C> {
+    /// Its statuses by (instant, status); never empty.
+    pub fn changes(&self) -> &[C] {
+        &self.changes
+    }
+
+    /// Its earliest status of this kind.
+    pub fn first(&self, status: C::Status) -> Option<&C> {
+        self.changes.iter().find(|change| change.status() == status)
+    }
+
+    /// Its latest status of this kind.
+    pub fn latest(&self, status: C::Status) -> Option<&C> {
+        self.changes.iter().rfind(|change| change.status() == status)
+    }
+
+    fn insert(&mut self, change: C) -> ItemOutcome {
+        let key = (change.at(), change.status());
+        match self.changes.binary_search_by_key(&key, |c| (c.at(), c.status())) {
+            Ok(same) => {
+                // Counts once; which of the two stays must not depend on which came first.
+                if self.changes[same].event_id() < change.event_id() {
+                    self.changes[same] = change;
+                }
+                ItemOutcome::Repeated
+            }
+            Err(place) => {
+                self.changes.insert(place, change);
+                ItemOutcome::Taken
+            }
+        }
+    }
+
+    fn is_past(&self, horizon: Span, now: EventTime) -> bool {
+        let last = self.changes.last().expect("an item is made with its first change");
+        C::settles(&self.changes) && last.at() + horizon < now
+    }
+}

@@ -1,0 +1,458 @@
+//! Rolling aggregates per account: what happened, in the shape the plan asks for.
+//!
+//! `apply` takes events in any order; `read` answers one measure at one instant and says until when
+//! the answer stands. Nothing here knows scores or bands.
+
+mod answers;
+mod dedup;
+mod distinct;
+mod invoices;
+mod items;
+mod panes;
+mod reading;
+mod tickets;
+
+use std::hash::{BuildHasherDefault, Hasher};
+
+use xxhash_rust::xxh3::xxh3_64;
+
+use self::answers::Answers;
+use self::dedup::IdRing;
+use self::distinct::DistinctPanes;
+use self::invoices::Invoices;
+use self::items::ItemOutcome;
+use self::panes::{PaneRing, TrendPanes};
+pub use self::reading::Reading;
+use self::reading::whole_elapsed;
+use self::tickets::{TicketChange, Tickets};
+use super::event::{Body, Event, PaymentStatus, Profile, Source, TicketStatus, Usage};
+use super::scorecard::{DistinctOf, Measure, Plan, Read};
+use super::time::{EventTime, Span};
+
+/// Hashes that are random already are used as they are.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct PlainHasher(u64);
+
+impl Hasher for PlainHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, _: &[u8]) {
+        unreachable!("only 64-bit hashes are keys here")
+    }
+
+    fn write_u64(&mut self, hash: u64) {
+        self.0 = hash;
+    }
+}
+
+/// See [`PlainHasher`].
+pub type PlainHash = BuildHasherDefault<PlainHasher>;
+
+/// Everything an account's measures are read from.
+#[derive(Clone, Debug)]
+pub struct Aggregate {
+    /// `occurred_at` of the earliest accepted event of any source; `MAX` before one.
+    first_at: EventTime,
+    /// `occurred_at` of the earliest accepted usage event; `MAX` before one.
+    first_usage_at: EventTime,
+    /// `occurred_at` of the latest accepted event of each source; `MIN` before one.
+    last_at: [EventTime; 5],
+    ids: [IdRing; 5],
+    counts: Box<[PaneRing<u32>]>,
+    sums: Box<[PaneRing<i64>]>,
+    trends: Box<[TrendPanes]>,
+    distincts: Box<[DistinctPanes]>,
+    /// Latest usage per list of features; `MIN` before one.
+    lasts: Box<[EventTime]>,
+    /// Made with the first event that needs it: most accounts' sparse sources never come.
+    items: Option<Box<ItemSources>>,
+    profile: Option<Box<Profile>>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct ItemSources {
+    tickets: Tickets,
+    invoices: Invoices,
+    answers: Answers,
+    /// Items at the last sweep: the next one is due when there are twice as many.
+    swept_len: usize,
+}
+
+/// What became of an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Applied {
+    /// It counts.
+    Counted {
+        /// It is the account's earliest so far: measures that look at the account's age may move.
+        first_moved: bool,
+    },
+    /// Its id, or what it says, is known: nothing changed.
+    Duplicate,
+    /// It is too old for every window (or its item is forgotten); it only counts for "ever",
+    /// "first" and "last".
+    LateDropped {
+        /// As above.
+        first_moved: bool,
+    },
+}
+
+/// Fewest items at which a sweep for forgotten ones is worth while.
+const SWEEP_MIN: usize = 8;
+
+impl Aggregate {
+    /// An account of which nothing is known.
+    pub fn new(plan: &Plan) -> Aggregate {
+        Aggregate {
+            first_at: EventTime::MAX,
+            first_usage_at: EventTime::MAX,
+            last_at: [EventTime::MIN; 5],
+            ids: Default::default(),
+            counts: plan.counts.iter().map(|_| PaneRing::default()).collect(),
+            sums: plan.sums.iter().map(|_| PaneRing::default()).collect(),
+            trends: plan.trends.iter().map(|_| TrendPanes::default()).collect(),
+            distincts: plan.distincts.iter().map(|_| DistinctPanes::default()).collect(),
+            lasts: plan.lasts.iter().map(|_| EventTime::MIN).collect(),
+            items: None,
+            profile: None,
+        }
+    }
+
+    /// The profile, if one is known.
+    pub fn profile(&self) -> Option<&Profile> {
+        self.profile.as_deref()
+    }
+
+    /// The earlier of the first event and the profile's `started_at`; `MAX` before either.
+    pub fn started_at(&self) -> EventTime {
+        let by_profile = self.profile().and_then(|profile| profile.started_at);
+        by_profile.map_or(self.first_at, |started_at| started_at.min(self.first_at))
+    }
+
+    /// Takes an event at task time `now`.
+    pub fn apply(
+        &mut self,
+        event: &Event<'_>,
+        plan: &Plan,
+        item_horizon: Span,
+        now: EventTime,
+    ) -> Applied {
+        let source = event.body.source();
+        if let Body::ProfileGone = event.body {
+            self.profile = None;
+            return Applied::Counted { first_moved: false };
+        }
+        if !self.ids[source as usize].insert(&event.event_id) {
+            return Applied::Duplicate;
+        }
+        let at = event.occurred_at;
+        let taken = match &event.body {
+            Body::Usage(usage) => self.apply_usage(usage, at, plan, now),
+            Body::Ticket(ticket) => {
+                let change = TicketChange::new(ticket, at, &event.event_id);
+                let items = self.items_mut(plan, item_horizon, now);
+                items.tickets.apply(&ticket.ticket_id, change, now, item_horizon)
+            }
+            Body::Payment(payment) => {
+                let items = self.items_mut(plan, item_horizon, now);
+                items.invoices.apply(payment, at, &event.event_id, now, item_horizon)
+            }
+            Body::Survey(survey) => {
+                let items = self.items_mut(plan, item_horizon, now);
+                match items.answers.apply(survey, at, &event.event_id) {
+                    true => ItemOutcome::Taken,
+                    false => ItemOutcome::Repeated,
+                }
+            }
+            Body::Profile(profile) => {
+                self.profile = Some(profile.clone());
+                ItemOutcome::Taken
+            }
+            Body::ProfileGone => unreachable!("handled above"),
+        };
+        if taken == ItemOutcome::Repeated {
+            return Applied::Duplicate;
+        }
+        let first_moved = at < self.first_at;
+        self.first_at = self.first_at.min(at);
+        let last_at = &mut self.last_at[source as usize];
+        *last_at = at.max(*last_at);
+        match taken {
+            ItemOutcome::TooOld => Applied::LateDropped { first_moved },
+            ItemOutcome::Taken | ItemOutcome::Repeated => Applied::Counted { first_moved },
+        }
+    }
+
+    fn apply_usage(
+        &mut self,
+        usage: &Usage<'_>,
+        at: EventTime,
+        plan: &Plan,
+        now: EventTime,
+    ) -> ItemOutcome {
+        let wanted = |features: &[String]| {
+            features.is_empty()
+                || features.binary_search_by(|f| f.as_str().cmp(&usage.feature)).is_ok()
+        };
+        self.first_usage_at = self.first_usage_at.min(at);
+        for (features, last) in plan.lasts.iter().zip(&mut self.lasts) {
+            if wanted(features) {
+                *last = at.max(*last);
+            }
+        }
+        let (mut asked, mut held) = (false, false);
+        for (store, ring) in plan.counts.iter().zip(&mut self.counts) {
+            asked = true;
+            ring.advance(store.window, now);
+            held |= !wanted(&store.features) || ring.add(store.window, at, 1);
+        }
+        for (store, ring) in plan.sums.iter().zip(&mut self.sums) {
+            asked = true;
+            ring.advance(store.window, now);
+            held |= !wanted(&store.features) || ring.add(store.window, at, usage.quantity_milli);
+        }
+        for (store, trend) in plan.trends.iter().zip(&mut self.trends) {
+            asked = true;
+            trend.advance(store, now);
+            held |= !wanted(&store.features) || trend.add(store, at);
+        }
+        for (store, distinct) in plan.distincts.iter().zip(&mut self.distincts) {
+            asked = true;
+            distinct.advance(store.window, now);
+            let value = match store.of {
+                DistinctOf::Users => usage.user_id.as_deref(),
+                DistinctOf::Features => Some(usage.feature.as_ref()),
+            };
+            held |= match value {
+                Some(value) if wanted(&store.features) => {
+                    distinct.add(store.window, at, xxh3_64(value.as_bytes()))
+                }
+                _ => true,
+            };
+        }
+        if asked && !held { ItemOutcome::TooOld } else { ItemOutcome::Taken }
+    }
+
+    /// The sparse sources, swept of what is past when they have doubled since the last sweep.
+    fn items_mut(&mut self, plan: &Plan, horizon: Span, now: EventTime) -> &mut ItemSources {
+        let items = self.items.get_or_insert_default();
+        if items.len() >= SWEEP_MIN.max(2 * items.swept_len) {
+            items.tickets.forget(horizon, plan.ticket_reach, now);
+            items.invoices.forget(horizon, plan.invoice_reach, now);
+            items.answers.forget(plan.answer_reach, now);
+            items.swept_len = items.len();
+        }
+        items
+    }
+
+    /// Reads one measure at `now`. Time may not go back between calls.
+    pub fn read(&mut self, measure: &Measure, read: &Read, plan: &Plan, now: EventTime) -> Reading {
+        let reading = self.read_fresh(measure, read, plan, now);
+        match (measure.stale_after, self.last_reading_at(measure, read)) {
+            (Some(stale_after), Some(last_at)) if reading.value.is_some() => {
+                let stale_at = last_at + stale_after;
+                if stale_at <= now {
+                    Reading { value: None, until: reading.until }
+                } else {
+                    Reading { value: reading.value, until: reading.until.min(stale_at) }
+                }
+            }
+            _ => reading,
+        }
+    }
+
+    /// Whether a measure has a value that is only missing because it is older than `stale_after`.
+    pub fn is_stale(&self, measure: &Measure, read: &Read, now: EventTime) -> bool {
+        match (measure.stale_after, self.last_reading_at(measure, read)) {
+            (Some(stale_after), Some(last_at)) => last_at + stale_after <= now,
+            _ => false,
+        }
+    }
+
+    /// `occurred_at` of the latest event a measure is read from.
+    fn last_reading_at(&self, measure: &Measure, read: &Read) -> Option<EventTime> {
+        let source = super::scorecard::fed_by(measure.kind).first()?;
+        let last_at = match (source, read) {
+            (_, Read::DaysSinceLast { last }) => self.lasts[*last],
+            (Source::Survey, _) => {
+                self.items.as_ref()?.answers.latest_at(measure.kind, &measure.filter)?
+            }
+            _ => self.last_at[*source as usize],
+        };
+        (last_at > EventTime::MIN).then_some(last_at)
+    }
+
+    fn read_fresh(
+        &mut self,
+        measure: &Measure,
+        read: &Read,
+        plan: &Plan,
+        now: EventTime,
+    ) -> Reading {
+        let ever = |source: Source| self.last_at[source as usize] > EventTime::MIN;
+        let (any_usage, any_payment) = (ever(Source::Usage), ever(Source::Payment));
+        let currency = self.profile.as_ref().and_then(|profile| profile.currency);
+        let no_items = ItemSources::default();
+        let reading = match *read {
+            Read::Events { count } => self.read_count(count, plan, now, PaneRing::total),
+            Read::ActivePanes { count } => {
+                self.read_count(count, plan, now, PaneRing::active_panes)
+            }
+            Read::Quantity { sum } => {
+                let window = plan.sums[sum].window;
+                self.sums[sum].advance(window, now);
+                Reading {
+                    value: Some(self.sums[sum].total() as f64 / 1_000.0),
+                    until: self.sums[sum].next_change(window),
+                }
+            }
+            Read::ActiveUsers { distinct } => self.read_distinct(distinct, plan, now, 1.0),
+            Read::SeatUtilisation { distinct } => {
+                match self.profile.as_ref().and_then(|profile| profile.seats) {
+                    Some(seats) if seats > 0 => {
+                        self.read_distinct(distinct, plan, now, seats as f64)
+                    }
+                    _ => Reading::lasting(None),
+                }
+            }
+            Read::FeaturesUsed { distinct, out_of } => {
+                self.read_distinct(distinct, plan, now, out_of.unwrap_or(1) as f64)
+            }
+            Read::DaysSinceLast { last } => match self.lasts[last] {
+                EventTime::MIN => Reading::lasting(None),
+                last_at => {
+                    let (days, until) = whole_elapsed(last_at, now, Span::DAY);
+                    Reading { value: Some(days as f64), until }
+                }
+            },
+            Read::Trend { trend, prior } => self.read_trend(trend, prior, plan, now),
+            Read::DaysToRenewal => {
+                let renewal_at = self.profile.as_ref().and_then(|profile| profile.renewal_at);
+                renewal_at.map_or(Reading::lasting(None), |renewal_at| {
+                    let days = renewal_at.since(now).whole_days();
+                    // One millisecond after a whole day is left, one day less is.
+                    let until = renewal_at - Span::days(days) + Span::from_millis(1);
+                    Reading { value: Some(days as f64), until }
+                })
+            }
+            Read::AgeDays => {
+                let started_at = self.profile.as_ref().and_then(|profile| profile.started_at);
+                started_at.map_or(Reading::lasting(None), |started_at| {
+                    let (days, until) = whole_elapsed(started_at, now, Span::DAY);
+                    Reading { value: Some(days as f64), until }
+                })
+            }
+            ref read => {
+                let items = self.items.as_deref().unwrap_or(&no_items);
+                items.read(measure, read, currency, now)
+            }
+        };
+        let known = match super::scorecard::fed_by(measure.kind).first() {
+            Some(Source::Usage) => any_usage,
+            Some(Source::Payment) => any_payment,
+            Some(Source::Ticket) => self.first_at < EventTime::MAX,
+            Some(Source::Survey | Source::Profile) | None => true,
+        };
+        if known { reading } else { Reading::lasting(None) }
+    }
+
+    fn read_count(
+        &mut self,
+        count: usize,
+        plan: &Plan,
+        now: EventTime,
+        of: fn(&PaneRing<u32>) -> i64,
+    ) -> Reading {
+        let (window, ring) = (plan.counts[count].window, &mut self.counts[count]);
+        ring.advance(window, now);
+        Reading { value: Some(of(ring) as f64), until: ring.next_change(window) }
+    }
+
+    fn read_distinct(
+        &mut self,
+        distinct: usize,
+        plan: &Plan,
+        now: EventTime,
+        out_of: f64,
+    ) -> Reading {
+        let (window, values) = (plan.distincts[distinct].window, &mut self.distincts[distinct]);
+        values.advance(window, now);
+        let share = values.count() as f64 / out_of;
+        Reading { value: Some(share), until: values.next_change(window) }
+    }
+
+    fn read_trend(&mut self, trend: usize, prior: f64, plan: &Plan, now: EventTime) -> Reading {
+        let started_at = self.started_at();
+        let (store, panes) = (&plan.trends[trend], &mut self.trends[trend]);
+        panes.advance(store, now);
+        let (recent, baseline) = panes.counts(store);
+        let pane_millis = store.pane.as_millis();
+        let baseline_start =
+            EventTime::from_millis(i64::from(panes.baseline_start(store)) * pane_millis);
+        let value = if started_at > baseline_start || (baseline == 0 && recent > 0) {
+            None
+        } else if baseline == 0 {
+            (self.first_usage_at < baseline_start).then_some(0.0)
+        } else {
+            let recent_rate = (recent as f64 + prior) / store.recent_panes as f64;
+            let baseline_rate = (baseline as f64 + prior) / store.baseline_panes as f64;
+            Some(recent_rate / baseline_rate)
+        };
+        Reading { value, until: panes.next_change(store) }
+    }
+}
+
+impl ItemSources {
+    fn len(&self) -> usize {
+        self.tickets.len() + self.invoices.len() + self.answers.len()
+    }
+
+    fn read(
+        &self,
+        measure: &Measure,
+        read: &Read,
+        currency: Option<super::event::Currency>,
+        now: EventTime,
+    ) -> Reading {
+        let filter = &measure.filter;
+        match *read {
+            Read::TicketsOpened(window) => self.tickets.opened(window, filter, now),
+            Read::TicketsOpen => self.tickets.open(filter),
+            Read::OldestOpenHours => self.tickets.oldest_open_hours(filter, now),
+            Read::TicketsReopened(window) => {
+                self.tickets.statuses(TicketStatus::Reopened, window, filter, now)
+            }
+            Read::TicketsEscalated(window) => {
+                self.tickets.statuses(TicketStatus::Escalated, window, filter, now)
+            }
+            Read::ResolutionHours(window) => self.tickets.resolution_hours(window, filter, now),
+            Read::OverdueDays => self.invoices.overdue_days(now),
+            Read::OverdueMinor => self.invoices.overdue_minor(currency, now),
+            Read::LateShare(window) => self.invoices.late_share(window, now),
+            Read::DaysToPay(window) => self.invoices.days_to_pay(window, now),
+            Read::PaymentsFailed(window) => {
+                self.invoices.statuses(PaymentStatus::Failed, window, now)
+            }
+            Read::PaymentsReminded(window) => {
+                self.invoices.statuses(PaymentStatus::Reminded, window, now)
+            }
+            Read::PaymentsDisputed(window) => {
+                self.invoices.statuses(PaymentStatus::Disputed, window, now)
+            }
+            Read::Growth { recent, before } => self.invoices.growth(recent, before, currency, now),
+            Read::Nps(window) => self.answers.nps(window, filter, now),
+            Read::MeanAnswer(window) => self.answers.mean_answer(measure.kind, window, filter, now),
+            Read::Events { .. }
+            | Read::Quantity { .. }
+            | Read::ActiveUsers { .. }
+            | Read::SeatUtilisation { .. }
+            | Read::FeaturesUsed { .. }
+            | Read::ActivePanes { .. }
+            | Read::DaysSinceLast { .. }
+            | Read::Trend { .. }
+            | Read::DaysToRenewal
+            | Read::AgeDays => unreachable!("read from the panes and the profile"),
+        }
+    }
+}

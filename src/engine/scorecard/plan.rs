@@ -1,0 +1,320 @@
+//! What an account must keep so that a scorecard's measures can be read: nothing more.
+//!
+//! Measures that need the same thing (same panes, same filter) share one store. The plan is
+//! compiled once from a scorecard; accounts hold bare data and are read through it.
+
+use super::{Filter, Measure, MeasureKind, Scorecard};
+use crate::engine::event::Source;
+use crate::engine::time::{EventTime, Span};
+
+/// A rolling window on the pane grid: `panes` panes of length `pane`, the last of which holds "now".
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Window {
+    /// Length of a pane.
+    pub pane: Span,
+    /// How many; at least 1.
+    pub panes: i64,
+}
+
+impl Window {
+    /// The window of `length`, which `pane` divides evenly (the parser saw to that).
+    pub fn new(length: Span, pane: Span) -> Window {
+        let panes = length.divide_evenly(pane).expect("the parser checked that panes divide it");
+        Window { pane, panes }
+    }
+
+    /// Whether something at `at` counts at `now`: its pane is in the window and has begun.
+    pub fn covers(self, at: EventTime, now: EventTime) -> bool {
+        let age = now.pane(self.pane) - at.pane(self.pane);
+        (0..self.panes).contains(&age)
+    }
+
+    /// When `covers(at, _)` changes next after `now`, if ever: at the start of its pane, or when it
+    /// leaves.
+    pub fn next_change(self, at: EventTime, now: EventTime) -> EventTime {
+        let pane = at.pane(self.pane);
+        if pane > now.pane(self.pane) {
+            self.pane_start(pane)
+        } else if self.covers(at, now) {
+            self.pane_start(pane + self.panes)
+        } else {
+            EventTime::MAX
+        }
+    }
+
+    /// The first instant of a pane.
+    pub fn pane_start(self, pane: i64) -> EventTime {
+        EventTime::from_millis(pane * self.pane.as_millis())
+    }
+}
+
+/// A counter or sum per pane.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WindowStore {
+    /// Features it counts; empty = all. Sorted.
+    pub features: Vec<String>,
+    /// Its window.
+    pub window: Window,
+}
+
+/// Event counts in a window and in the baseline before it, over completed panes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TrendStore {
+    /// Features it counts; empty = all. Sorted.
+    pub features: Vec<String>,
+    /// Length of a pane.
+    pub pane: Span,
+    /// Completed panes of the window.
+    pub recent_panes: i64,
+    /// Panes of the baseline just before it.
+    pub baseline_panes: i64,
+}
+
+/// What is told apart by a [`DistinctStore`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DistinctOf {
+    /// `user_id`s.
+    Users,
+    /// `feature`s.
+    Features,
+}
+
+/// Distinct values in a window.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DistinctStore {
+    /// Of what.
+    pub of: DistinctOf,
+    /// Features it looks at; empty = all. Sorted.
+    pub features: Vec<String>,
+    /// Its window.
+    pub window: Window,
+}
+
+/// How one measure is read. Indices point into the plan's stores.
+#[derive(Clone, Debug, PartialEq)]
+#[expect(missing_docs, reason = "each reads the measure of its name from the store it names")]
+pub enum Read {
+    Events { count: usize },
+    Quantity { sum: usize },
+    ActiveUsers { distinct: usize },
+    SeatUtilisation { distinct: usize },
+    FeaturesUsed { distinct: usize, out_of: Option<usize> },
+    ActivePanes { count: usize },
+    DaysSinceLast { last: usize },
+    Trend { trend: usize, prior: f64 },
+    TicketsOpened(Window),
+    TicketsOpen,
+    OldestOpenHours,
+    TicketsReopened(Window),
+    TicketsEscalated(Window),
+    ResolutionHours(Window),
+    OverdueDays,
+    OverdueMinor,
+    LateShare(Window),
+    DaysToPay(Window),
+    PaymentsFailed(Window),
+    PaymentsReminded(Window),
+    PaymentsDisputed(Window),
+    Growth { recent: Window, before: Window },
+    Nps(Window),
+    MeanAnswer(Window),
+    DaysToRenewal,
+    AgeDays,
+}
+
+/// A scorecard's needs, compiled.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Plan {
+    /// Usage events counted per pane.
+    pub counts: Vec<WindowStore>,
+    /// Quantities summed per pane, in thousandths.
+    pub sums: Vec<WindowStore>,
+    /// Trends.
+    pub trends: Vec<TrendStore>,
+    /// Distinct users and features.
+    pub distincts: Vec<DistinctStore>,
+    /// Latest usage per list of features.
+    pub lasts: Vec<Vec<String>>,
+    /// The card's measures, through all dimensions in order.
+    pub measures: Vec<Measure>,
+    /// How each of them is read.
+    pub reads: Vec<Read>,
+    /// Measures a source's events can change, by `Source as usize`.
+    pub fed_by: [Vec<usize>; 5],
+    /// Measures whose value can matter to score, band or gates: they set deadlines. The others are
+    /// read when a report wants them.
+    pub scored: Vec<bool>,
+    /// For measures that only grow with time: the value past which the score cannot notice.
+    pub settled_from: Vec<f64>,
+    /// How far back tickets must be held for the windows over them.
+    pub ticket_reach: Span,
+    /// The same for invoices.
+    pub invoice_reach: Span,
+    /// The same for survey answers.
+    pub answer_reach: Span,
+}
+
+impl Plan {
+    /// Compiles what `card` needs.
+    pub fn new(card: &Scorecard) -> Plan {
+        let mut plan = Plan::default();
+        for (index, measure) in card.measures().enumerate() {
+            let read = plan.read(measure);
+            for source in fed_by(measure.kind) {
+                plan.fed_by[*source as usize].push(index);
+            }
+            plan.keep_items(measure);
+            plan.reads.push(read);
+            plan.measures.push(measure.clone());
+            plan.scored.push(measure.weight != 0.0);
+            plan.settled_from.push(settled_from(measure));
+        }
+        for gate in &card.gates {
+            gate.when.each_measure(&mut |measure| {
+                plan.scored[measure] = true;
+                plan.settled_from[measure] = f64::INFINITY;
+            });
+        }
+        plan
+    }
+
+    fn read(&mut self, measure: &Measure) -> Read {
+        let features = &measure.filter.features;
+        // The parser requires a window wherever the kind needs one.
+        let window = || {
+            let length = measure.window.expect("the parser checked that there is a window");
+            Window::new(length, measure.pane)
+        };
+        let before = || {
+            let length = measure.baseline.expect("the parser checked that there is a baseline");
+            Window::new(length, measure.pane)
+        };
+        let window_store = || WindowStore { features: features.clone(), window: window() };
+        let distinct_store =
+            |of| DistinctStore { of, features: features.clone(), window: window() };
+        match measure.kind {
+            MeasureKind::UsageEvents => {
+                Read::Events { count: share(&mut self.counts, window_store()) }
+            }
+            MeasureKind::UsageQuantity => {
+                Read::Quantity { sum: share(&mut self.sums, window_store()) }
+            }
+            MeasureKind::UsageActiveUsers => Read::ActiveUsers {
+                distinct: share(&mut self.distincts, distinct_store(DistinctOf::Users)),
+            },
+            MeasureKind::UsageSeatUtilisation => Read::SeatUtilisation {
+                distinct: share(&mut self.distincts, distinct_store(DistinctOf::Users)),
+            },
+            MeasureKind::UsageFeaturesUsed => Read::FeaturesUsed {
+                distinct: share(&mut self.distincts, distinct_store(DistinctOf::Features)),
+                out_of: (!features.is_empty()).then_some(features.len()),
+            },
+            MeasureKind::UsageActiveDays | MeasureKind::UsageActiveWeeks => {
+                Read::ActivePanes { count: share(&mut self.counts, window_store()) }
+            }
+            MeasureKind::UsageDaysSinceLast => {
+                Read::DaysSinceLast { last: share(&mut self.lasts, features.clone()) }
+            }
+            MeasureKind::UsageTrend => {
+                let store = TrendStore {
+                    features: features.clone(),
+                    pane: measure.pane,
+                    recent_panes: window().panes,
+                    baseline_panes: before().panes,
+                };
+                Read::Trend { trend: share(&mut self.trends, store), prior: measure.prior }
+            }
+            MeasureKind::SupportOpened => Read::TicketsOpened(window()),
+            MeasureKind::SupportOpen => Read::TicketsOpen,
+            MeasureKind::SupportOldestOpenHours => Read::OldestOpenHours,
+            MeasureKind::SupportReopened => Read::TicketsReopened(window()),
+            MeasureKind::SupportEscalated => Read::TicketsEscalated(window()),
+            MeasureKind::SupportResolutionHours => Read::ResolutionHours(window()),
+            MeasureKind::PaymentOverdueDays => Read::OverdueDays,
+            MeasureKind::PaymentOverdueMinor => Read::OverdueMinor,
+            MeasureKind::PaymentLateShare => Read::LateShare(window()),
+            MeasureKind::PaymentDaysToPay => Read::DaysToPay(window()),
+            MeasureKind::PaymentFailed => Read::PaymentsFailed(window()),
+            MeasureKind::PaymentReminders => Read::PaymentsReminded(window()),
+            MeasureKind::PaymentDisputes => Read::PaymentsDisputed(window()),
+            MeasureKind::PaymentGrowth => Read::Growth { recent: window(), before: before() },
+            MeasureKind::SurveyNps => Read::Nps(window()),
+            MeasureKind::SurveyCsat | MeasureKind::SurveyCes | MeasureKind::SurveyAssessment => {
+                Read::MeanAnswer(window())
+            }
+            MeasureKind::AccountDaysToRenewal => Read::DaysToRenewal,
+            MeasureKind::AccountAgeDays => Read::AgeDays,
+        }
+    }
+
+    fn keep_items(&mut self, measure: &Measure) {
+        // One pane more: the window covers whole panes, the oldest of them wholly.
+        let reach = measure.window.unwrap_or_default()
+            + measure.baseline.unwrap_or_default()
+            + measure.pane;
+        let reach = reach.max(measure.stale_after.unwrap_or_default());
+        match fed_by(measure.kind).first() {
+            Some(Source::Ticket) => self.ticket_reach = self.ticket_reach.max(reach),
+            Some(Source::Payment) => self.invoice_reach = self.invoice_reach.max(reach),
+            Some(Source::Survey) => self.answer_reach = self.answer_reach.max(reach),
+            Some(Source::Usage | Source::Profile) | None => {}
+        }
+    }
+}
+
+fn settled_from(measure: &Measure) -> f64 {
+    let grows = matches!(
+        measure.kind,
+        MeasureKind::UsageDaysSinceLast
+            | MeasureKind::SupportOldestOpenHours
+            | MeasureKind::PaymentOverdueDays
+            | MeasureKind::AccountAgeDays
+    );
+    match measure.curve.flat_from() {
+        Some(value) if grows && measure.stale_after.is_none() => value,
+        _ => f64::INFINITY,
+    }
+}
+
+/// The sources whose events can change a measure's value; the first holds its events. A change of
+/// profile, or of the account's first event, has everything read again and is not listed here.
+pub fn fed_by(kind: MeasureKind) -> &'static [Source] {
+    use MeasureKind::*;
+    match kind {
+        UsageEvents | UsageQuantity | UsageActiveUsers | UsageSeatUtilisation
+        | UsageFeaturesUsed | UsageActiveDays | UsageActiveWeeks | UsageDaysSinceLast
+        | UsageTrend => &[Source::Usage],
+        SupportOpened
+        | SupportOpen
+        | SupportOldestOpenHours
+        | SupportReopened
+        | SupportEscalated
+        | SupportResolutionHours => &[Source::Ticket],
+        PaymentOverdueDays | PaymentOverdueMinor | PaymentLateShare | PaymentDaysToPay
+        | PaymentFailed | PaymentReminders | PaymentDisputes | PaymentGrowth => &[Source::Payment],
+        SurveyNps | SurveyCsat | SurveyCes | SurveyAssessment => &[Source::Survey],
+        AccountDaysToRenewal | AccountAgeDays => &[Source::Profile],
+    }
+}
+
+impl Filter {
+    /// The survey ids a survey measure reads: its filter's, else the one its kind names.
+    pub fn reads_survey(&self, kind: MeasureKind, survey: &str) -> bool {
+        match kind {
+            MeasureKind::SurveyNps => survey == "nps",
+            MeasureKind::SurveyCsat => survey == "csat",
+            MeasureKind::SurveyCes => survey == "ces",
+            _ => self.surveys.iter().any(|id| id == survey),
+        }
+    }
+}
+
+fn share<S: PartialEq>(stores: &mut Vec<S>, store: S) -> usize {
+    match stores.iter().position(|known| *known == store) {
+        Some(index) => index,
+        None => {
+            stores.push(store);
+            stores.len() - 1
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! Why a score moved: exact differences of contributions, largest first.
+
+use crate::engine::score::{Breakdown, MeasureScore};
+use crate::engine::scorecard::Scorecard;
+
+/// One part of a score that can move.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// A measure, by its position in the card.
+    Measure(usize),
+    /// A gate, by its position in the card.
+    Gate(usize),
+    /// The start value and clamp of a signed card.
+    StartAndClamp,
+}
+
+/// How one part moved since the last published verdict.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Movement {
+    /// What moved.
+    pub part: Part,
+    /// The measure's value then; `None` for gates, and where it was missing.
+    pub from: Option<f64>,
+    /// The measure's value now.
+    pub to: Option<f64>,
+    /// What it did to the score.
+    pub points: f64,
+}
+
+/// Values and contributions in an account's last published verdict: what reasons compare with.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Published {
+    /// The score; `None` where there was none.
+    pub score: Option<f64>,
+    values: Box<[Option<f64>]>,
+    /// Measures first, then gates, then start and clamp: the order of [`parts`].
+    points: Box<[f64]>,
+}
+
+impl Published {
+    /// What a verdict that is published now will be compared with later.
+    pub fn new(measures: &[MeasureScore], breakdown: &Breakdown) -> Published {
+        Published {
+            score: breakdown.score,
+            values: measures.iter().map(|measure| measure.value()).collect(),
+            points: points(breakdown).collect(),
+        }
+    }
+
+    /// What moved since. Where a score is missing on either side its parts count as 0 there, so that
+    /// the points sum to the change as it is shown.
+    pub fn movements(
+        before: Option<&Published>,
+        card: &Scorecard,
+        measures: &[MeasureScore],
+        breakdown: &Breakdown,
+    ) -> Vec<Movement> {
+        let scored_before = before.filter(|before| before.score.is_some());
+        let mut movements: Vec<Movement> = parts(card)
+            .zip(points(breakdown))
+            .enumerate()
+            .map(|(index, (part, now))| {
+                let now = if breakdown.score.is_some() { now } else { 0.0 };
+                let then = scored_before.map_or(0.0, |before| before.points[index]);
+                let (from, to) = match part {
+                    Part::Measure(measure) => (
+                        before.and_then(|before| before.values[measure]),
+                        measures[measure].value(),
+                    ),
+                    Part::Gate(_) | Part::StartAndClamp => (None, None),
+                };
+                Movement { part, from, to, points: now - then }
+            })
+            .filter(|movement| movement.points != 0.0)
+            .collect();
+        movements.sort_by(|a, b| b.points.abs().total_cmp(&a.points.abs()));
+        movements
+    }
+}
+
+/// Every part of a card's score, in a fixed order.
+fn parts(card: &Scorecard) -> impl Iterator<Item = Part> {
+    (0..card.measures().count())
+        .map(Part::Measure)
+        .chain((0..card.gates.len()).map(Part::Gate))
+        .chain(std::iter::once(Part::StartAndClamp))
+}
+
+/// What each of them adds to the score, in the same order.
+fn points(breakdown: &Breakdown) -> impl Iterator<Item = f64> {
+    let start_and_clamp = breakdown.start_and_clamp.map_or(0.0, |(start, clamp)| start + clamp);
+    breakdown
+        .measures
+        .iter()
+        .map(|share| share.contribution)
+        .chain(breakdown.gates.iter().map(|effect| effect.unwrap_or(0.0)))
+        .chain(std::iter::once(start_and_clamp))
+}

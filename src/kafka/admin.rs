@@ -1,0 +1,361 @@
+//! Topics: making them with the right settings, looking at them, and checking that those the
+//! settings name are there and agree.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+
+use super::client::QuietContext;
+use super::config::KafkaSettings;
+use super::error::{broker_error, classify};
+use crate::broker::{BrokerError, ErrorClass, OutputTopic};
+use crate::engine::event::Source;
+
+/// How long the cluster may take to answer.
+const TIMEOUT: Duration = Duration::from_secs(30);
+
+/// What a topic does with old records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cleanup {
+    /// Deletes them by age.
+    Delete,
+    /// Keeps the newest of each key.
+    Compact,
+}
+
+impl Cleanup {
+    /// What an input topic needs: profiles are state, events are not.
+    pub const fn of_input(source: Source) -> Cleanup {
+        match source {
+            Source::Profile => Cleanup::Compact,
+            Source::Usage | Source::Ticket | Source::Payment | Source::Survey => Cleanup::Delete,
+        }
+    }
+
+    /// What an output topic needs.
+    pub const fn of_output(topic: OutputTopic) -> Cleanup {
+        match topic {
+            OutputTopic::Scores | OutputTopic::Changelog => Cleanup::Compact,
+            OutputTopic::Events | OutputTopic::DeadLetters => Cleanup::Delete,
+        }
+    }
+
+    const fn policy(self) -> &'static str {
+        match self {
+            Cleanup::Delete => "delete",
+            Cleanup::Compact => "compact",
+        }
+    }
+}
+
+/// One topic as the cluster has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TopicInfo {
+    /// Its name.
+    pub name: String,
+    /// How many partitions.
+    pub partitions: i32,
+    /// How many copies of each.
+    pub replication: i32,
+    /// Its settings that are not the cluster's defaults.
+    pub settings: BTreeMap<String, String>,
+}
+
+/// The topics are there and agree.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TopicsFound {
+    /// How many partitions the input topics and the changelog have.
+    pub partitions: i32,
+    /// The sources whose topics are there: all but, perhaps, the profiles.
+    pub sources: Vec<Source>,
+}
+
+/// One thing wrong with the topics.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TopicProblem {
+    /// The cluster has no such topic.
+    Missing(String),
+    /// Topics that must have the same number of partitions do not.
+    UnequalPartitions(Vec<(String, i32)>),
+}
+
+/// Everything wrong with the topics.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TopicProblems(pub Vec<TopicProblem>);
+
+impl std::error::Error for TopicProblems {}
+
+impl fmt::Display for TopicProblems {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (at, problem) in self.0.iter().enumerate() {
+            if at > 0 {
+                writeln!(f)?;
+            }
+            match problem {
+                TopicProblem::Missing(topic) => write!(
+                    f,
+                    "topic `{topic}` does not exist; create what is missing with `barometer \
+                     topics create --config ...`"
+                )?,
+                TopicProblem::UnequalPartitions(counts) => {
+                    write!(f, "topics read together have unequal partition counts: ")?;
+                    for (at, (topic, count)) in counts.iter().enumerate() {
+                        let comma = if at > 0 { ", " } else { "" };
+                        write!(f, "{comma}`{topic}` {count}")?;
+                    }
+                    write!(
+                        f,
+                        "; an account must be in the same partition of each. Make new topics with \
+                         `barometer topics create --config ...` and move the data, partitions \
+                         added to a topic in use put its accounts elsewhere"
+                    )?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Makes every topic of the settings that is not there yet; returns the names of those it made.
+///
+/// # Errors
+/// The first topic the cluster refuses.
+pub fn create_topics(
+    settings: &KafkaSettings,
+    partitions: i32,
+    replication: i32,
+) -> Result<Vec<String>, BrokerError> {
+    let inputs =
+        settings.input_topics.iter().map(|(source, name)| (name, Cleanup::of_input(*source)));
+    let outputs =
+        settings.output_topics.iter().map(|(topic, name)| (name, Cleanup::of_output(*topic)));
+    let topics: Vec<NewTopic<'_>> = inputs
+        .chain(outputs)
+        .map(|(name, cleanup)| {
+            NewTopic::new(name, partitions, TopicReplication::Fixed(replication))
+                .set("cleanup.policy", cleanup.policy())
+        })
+        .collect();
+    let tried = "creating topics";
+    let answers = run(admin(settings)?.create_topics(&topics, &options()))
+        .map_err(|error| admin_error(tried, &error))?;
+    let mut created = Vec::new();
+    for answer in answers {
+        match answer {
+            Ok(name) => created.push(name),
+            Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
+            Err((name, code)) => {
+                let tried = format!("creating topic `{name}`");
+                return Err(admin_error(&tried, &KafkaError::AdminOp(code)));
+            }
+        }
+    }
+    Ok(created)
+}
+
+/// The topics of the settings as the cluster has them; those that are missing are left out.
+///
+/// # Errors
+/// When the cluster does not answer.
+pub fn list_topics(settings: &KafkaSettings) -> Result<Vec<TopicInfo>, BrokerError> {
+    let names: Vec<&String> =
+        settings.input_topics.values().chain(settings.output_topics.values()).collect();
+    let mut topics = partition_counts(settings)?;
+    topics.retain(|topic| names.contains(&&topic.name));
+    let resources: Vec<ResourceSpecifier<'_>> =
+        topics.iter().map(|topic| ResourceSpecifier::Topic(&topic.name)).collect();
+    if resources.is_empty() {
+        return Ok(topics);
+    }
+    let tried = "reading the settings of topics";
+    let answers = run(admin(settings)?.describe_configs(&resources, &options()))
+        .map_err(|error| admin_error(tried, &error))?;
+    for (topic, answer) in topics.iter_mut().zip(answers) {
+        let resource = answer.map_err(|code| admin_error(tried, &KafkaError::AdminOp(code)))?;
+        topic.settings = resource
+            .entries
+            .into_iter()
+            .filter(|entry| !entry.is_default && !entry.is_sensitive)
+            .filter_map(|entry| Some((entry.name, entry.value?)))
+            .collect();
+    }
+    Ok(topics)
+}
+
+/// Checks that the topics of the settings are there and that those read together agree. Only the
+/// profile topic may be missing.
+///
+/// # Errors
+/// The outer error when the cluster does not answer; the inner one names everything that is wrong.
+pub fn check_topics(
+    settings: &KafkaSettings,
+) -> Result<Result<TopicsFound, TopicProblems>, BrokerError> {
+    let found = partition_counts(settings)?;
+    Ok(judge_topics(settings, &found))
+}
+
+fn judge_topics(
+    settings: &KafkaSettings,
+    found: &[TopicInfo],
+) -> Result<TopicsFound, TopicProblems> {
+    let count = |name: &str| found.iter().find(|topic| topic.name == name).map(|t| t.partitions);
+    let mut problems = Vec::new();
+    let mut together: Vec<(String, i32)> = Vec::new();
+    let mut sources = Vec::new();
+    for (source, name) in &settings.input_topics {
+        match count(name) {
+            Some(partitions) => {
+                together.push((name.clone(), partitions));
+                sources.push(*source);
+            }
+            None if *source == Source::Profile => {}
+            None => problems.push(TopicProblem::Missing(name.clone())),
+        }
+    }
+    for topic in OutputTopic::ALL {
+        let name = settings.output_topic(topic);
+        match count(name) {
+            // State is kept in the partition of the same number.
+            Some(partitions) if topic == OutputTopic::Changelog => {
+                together.push((name.to_owned(), partitions));
+            }
+            Some(_) => {}
+            None => problems.push(TopicProblem::Missing(name.to_owned())),
+        }
+    }
+    if together.windows(2).any(|pair| pair[0].1 != pair[1].1) {
+        problems.push(TopicProblem::UnequalPartitions(together.clone()));
+    }
+    match together.first() {
+        Some((_, partitions)) if problems.is_empty() => {
+            Ok(TopicsFound { partitions: *partitions, sources })
+        }
+        _ => Err(TopicProblems(problems)),
+    }
+}
+
+/// Every topic of the cluster, without settings.
+fn partition_counts(settings: &KafkaSettings) -> Result<Vec<TopicInfo>, BrokerError> {
+    let tried = "asking for the cluster's topics";
+    // All of them: asking for one by name may create it.
+    let metadata = admin(settings)?
+        .inner()
+        .fetch_metadata(None, TIMEOUT)
+        .map_err(|error| admin_error(tried, &error))?;
+    Ok(metadata
+        .topics()
+        .iter()
+        .filter(|topic| topic.error().is_none())
+        .map(|topic| TopicInfo {
+            name: topic.name().to_owned(),
+            partitions: i32::try_from(topic.partitions().len()).unwrap_or(i32::MAX),
+            replication: topic.partitions().first().map_or(0, |partition| {
+                i32::try_from(partition.replicas().len()).unwrap_or(i32::MAX)
+            }),
+            settings: BTreeMap::new(),
+        })
+        .collect())
+}
+
+fn admin(settings: &KafkaSettings) -> Result<AdminClient<QuietContext>, BrokerError> {
+    settings
+        .admin_config()
+        .create_with_context(QuietContext)
+        .map_err(|error| broker_error(ErrorClass::Fatal, "making a Kafka admin client", &error))
+}
+
+fn options() -> AdminOptions {
+    AdminOptions::new().request_timeout(Some(TIMEOUT)).operation_timeout(Some(TIMEOUT))
+}
+
+/// Drives one answer of the admin client, whose own thread does the work.
+fn run<F: Future>(answer: F) -> F::Output {
+    tokio::runtime::Builder::new_current_thread()
+        .build()
+        .expect("a runtime without drivers needs nothing that can fail")
+        .block_on(answer)
+}
+
+fn admin_error(tried: &str, error: &KafkaError) -> BrokerError {
+    let class = match error {
+        KafkaError::AdminOp(code) => classify(*code),
+        other => other.rdkafka_error_code().map_or(ErrorClass::Fatal, classify),
+    };
+    broker_error(class, tried, error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cluster(counts: &[(&str, i32)]) -> Vec<TopicInfo> {
+        counts
+            .iter()
+            .map(|(name, partitions)| TopicInfo {
+                name: (*name).to_owned(),
+                partitions: *partitions,
+                replication: 1,
+                settings: BTreeMap::new(),
+            })
+            .collect()
+    }
+
+    const GOOD: [(&str, i32); 9] = [
+        ("product-usage", 8),
+        ("support-tickets", 8),
+        ("payments", 8),
+        ("surveys", 8),
+        ("accounts", 8),
+        ("account-health-events", 3),
+        ("account-health-scores", 3),
+        ("barometer-dead-letters", 1),
+        ("barometer-changelog", 8),
+    ];
+
+    #[test]
+    fn profiles_are_used_when_they_are_there() {
+        let settings = KafkaSettings::new("localhost:9092", "health");
+        let all = judge_topics(&settings, &cluster(&GOOD)).unwrap();
+        assert_eq!((all.partitions, all.sources.len()), (8, 5));
+        let without: Vec<_> = GOOD.into_iter().filter(|(name, _)| *name != "accounts").collect();
+        let found = judge_topics(&settings, &cluster(&without)).unwrap();
+        assert!(!found.sources.contains(&Source::Profile));
+    }
+
+    #[test]
+    fn everything_that_is_wrong_is_named_at_once() {
+        let settings = KafkaSettings::new("localhost:9092", "health");
+        let found = cluster(&[
+            ("product-usage", 8),
+            ("payments", 8),
+            ("surveys", 8),
+            ("accounts", 4),
+            ("account-health-scores", 1),
+            ("barometer-dead-letters", 1),
+            ("barometer-changelog", 8),
+        ]);
+        assert_eq!(
+            judge_topics(&settings, &found).unwrap_err().to_string(),
+            "topic `support-tickets` does not exist; create what is missing with `barometer topics \
+             create --config ...`\n\
+             topic `account-health-events` does not exist; create what is missing with `barometer \
+             topics create --config ...`\n\
+             topics read together have unequal partition counts: `product-usage` 8, `payments` 8, \
+             `surveys` 8, `accounts` 4, `barometer-changelog` 8; an account must be in the same \
+             partition of each. Make new topics with `barometer topics create --config ...` and \
+             move the data, partitions added to a topic in use put its accounts elsewhere"
+        );
+    }
+
+    #[test]
+    fn refusals_name_the_topic() {
+        let error = admin_error(
+            "creating topic `payments`",
+            &KafkaError::AdminOp(RDKafkaErrorCode::InvalidReplicationFactor),
+        );
+        assert_eq!(error.message, "creating topic `payments`: Broker: Invalid replication factor");
+    }
+}

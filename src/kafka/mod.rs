@@ -1,0 +1,136 @@
+//! Kafka behind [`Broker`]: everything that knows the client library.
+//!
+//! ```text
+//! config ─► source (group member, one queue an input) ─► records
+//!      └──► sink (transactional producer) ◄───────────── output + offsets
+//!           ends (a thread asking where the inputs end)
+//! admin, writer, mock: topics, events for `generate` and `demo`, and a cluster in this process
+//! ```
+
+mod admin;
+mod client;
+mod config;
+mod ends;
+mod error;
+mod mock;
+mod native;
+mod sink;
+mod source;
+mod writer;
+
+use std::time::Duration;
+
+pub use admin::{
+    Cleanup, TopicInfo, TopicProblem, TopicProblems, TopicsFound, check_topics, create_topics,
+    list_topics,
+};
+pub use config::{Delivery, GroupProtocol, KafkaSettings, OffsetReset, refused_keys};
+pub use mock::MockKafka;
+pub use native::KafkaRecord;
+pub use writer::{EventWriter, WriteError};
+
+use crate::broker::{
+    Broker, BrokerError, Change, Committed, EndOffsets, Fetched, Input, OutputRecord, Processed,
+};
+use crate::clock::Clock;
+use sink::Sink;
+use source::GroupSource;
+
+/// One group member with one producer, on a real cluster.
+pub struct KafkaBroker {
+    delivery: Delivery,
+    source: GroupSource,
+    sink: Sink,
+}
+
+impl KafkaBroker {
+    /// Joins the group as worker number `worker` of this process. Returns without having reached
+    /// any broker: what is wrong with the cluster comes out of the calls that need it.
+    ///
+    /// # Errors
+    /// `Fatal` when the client library refuses a setting.
+    pub fn connect(
+        settings: &KafkaSettings,
+        worker: usize,
+        clock: Clock,
+    ) -> Result<KafkaBroker, BrokerError> {
+        Ok(KafkaBroker {
+            delivery: settings.delivery,
+            source: GroupSource::join(settings, worker, clock)?,
+            sink: Sink::new(settings, worker),
+        })
+    }
+}
+
+impl Broker for KafkaBroker {
+    type Record = KafkaRecord;
+
+    fn poll(&mut self, timeout: Duration) -> Result<Vec<Change>, BrokerError> {
+        self.sink.serve();
+        self.source.poll(timeout)
+    }
+
+    fn committed(
+        &mut self,
+        inputs: &[Input],
+        timeout: Duration,
+    ) -> Result<Vec<Option<Committed>>, BrokerError> {
+        // A transaction that this worker's last producer left open would hold the answer back until
+        // it times out; a new producer ends it at once.
+        self.sink.settle(timeout)?;
+        self.source.committed(inputs, timeout)
+    }
+
+    fn watermarks(&mut self, input: Input, timeout: Duration) -> Result<(i64, i64), BrokerError> {
+        self.source.watermarks(input, timeout)
+    }
+
+    fn accept(&mut self, start: &[(Input, i64)]) -> Result<(), BrokerError> {
+        self.source.accept(start)
+    }
+
+    fn release(&mut self, inputs: &[Input]) -> Result<(), BrokerError> {
+        self.source.release(inputs)
+    }
+
+    fn fetch(
+        &mut self,
+        input: Input,
+        max: usize,
+        into: &mut Vec<Fetched<KafkaRecord>>,
+    ) -> Result<(), BrokerError> {
+        self.source.fetch(input, max, into)
+    }
+
+    fn end_offsets(&mut self) -> Option<EndOffsets> {
+        self.source.end_offsets()
+    }
+
+    fn begin(&mut self) -> Result<(), BrokerError> {
+        self.sink.begin()
+    }
+
+    fn send(&mut self, record: &OutputRecord) -> Result<(), BrokerError> {
+        self.sink.send(record)
+    }
+
+    fn commit(&mut self, processed: &[Processed]) -> Result<(), BrokerError> {
+        let offsets = self.source.offsets(processed);
+        match self.delivery {
+            Delivery::ExactlyOnce => self.sink.commit(&offsets, self.source.member()),
+            Delivery::AtLeastOnce => {
+                self.sink.drain()?;
+                if processed.is_empty() { Ok(()) } else { self.source.commit(&offsets) }
+            }
+        }
+    }
+
+    fn abort(&mut self) -> Result<(), BrokerError> {
+        self.sink.abort()
+    }
+
+    fn close(&mut self, timeout: Duration) {
+        self.sink.close(timeout);
+        self.source.close(timeout);
+    }
+}

@@ -1,0 +1,328 @@
+//! The producing half: one producer, whose transactions carry output and offsets together.
+//!
+//! Under at-least-once the same calls mean: wait until everything sent is acknowledged, then let
+//! the offsets be committed.
+//!
+//! A producer whose last call ended unclear, or that was fenced, is never used again: the next call
+//! makes a new one with the same transactional id, and registering it ends whatever the old one
+//! left open. Until then committed offsets cannot be read, because the broker holds them back
+//! behind the open transaction.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rdkafka::TopicPartitionList;
+use rdkafka::consumer::Consumer;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::{Header, OwnedHeaders};
+use rdkafka::producer::{BaseProducer, BaseRecord, NoCustomPartitioner, Producer, PurgeConfig};
+
+use super::client::{SinkContext, printable_key};
+use super::config::{Delivery, KafkaSettings};
+use super::error::{Step, Verdict, broker_error, classify, classify_step, describe};
+use super::native::{Queue, Waker};
+use super::source::Member;
+use crate::broker::{BrokerError, ErrorClass, OutputRecord};
+
+type Native = BaseProducer<SinkContext, NoCustomPartitioner>;
+
+/// The longest sleep while waiting for acknowledgements: they end it early, this is for the case
+/// that none comes.
+const NAP: Duration = Duration::from_millis(100);
+
+/// One producer and its transaction.
+pub(super) struct Sink {
+    settings: KafkaSettings,
+    worker: usize,
+    /// `None` before the first use and after a call that leaves the old one unusable.
+    producer: Option<Live>,
+    waker: Arc<Waker>,
+    /// Between `begin` and the end of the transaction.
+    open: bool,
+}
+
+struct Live {
+    /// Deliveries, errors and logs arrive here.
+    events: Queue<Native>,
+    native: Arc<Native>,
+}
+
+impl Sink {
+    /// A sink that reaches for the broker at its first use.
+    pub(super) fn new(settings: &KafkaSettings, worker: usize) -> Sink {
+        Sink {
+            settings: settings.clone(),
+            worker,
+            producer: None,
+            waker: Arc::default(),
+            open: false,
+        }
+    }
+
+    /// Makes a producer where none stands, ending what an earlier one of the same name left open.
+    pub(super) fn settle(&mut self, timeout: Duration) -> Result<(), BrokerError> {
+        if self.producer.is_some() {
+            return Ok(());
+        }
+        self.open = false;
+        let native: Native = self
+            .settings
+            .sink_config(self.worker)
+            .create_with_context(SinkContext::default())
+            .map_err(|error| broker_error(ErrorClass::Fatal, "making a Kafka producer", &error))?;
+        if self.is_transactional() {
+            native.init_transactions(timeout).map_err(|error| self.failed(Step::Init, &error))?;
+        }
+        let native = Arc::new(native);
+        let events = Queue::of_client(&native, &self.waker)
+            .expect("every client of the library has a queue of its own");
+        self.producer = Some(Live { events, native });
+        Ok(())
+    }
+
+    /// Opens a transaction.
+    pub(super) fn begin(&mut self) -> Result<(), BrokerError> {
+        self.settle(self.settings.transaction_timeout)?;
+        let live = self.live()?;
+        // What failed before this transaction was answered for when it failed.
+        drop(live.native.context().take_failure());
+        if self.is_transactional() {
+            let begun = live.native.begin_transaction();
+            begun.map_err(|error| self.give_up(Step::Begin, &error))?;
+        }
+        self.open = true;
+        Ok(())
+    }
+
+    /// Hands one record to the client, which sends it in the background.
+    pub(super) fn send(&mut self, record: &OutputRecord) -> Result<(), BrokerError> {
+        let topic = self.settings.output_topic(record.topic);
+        let live = self.live()?;
+        let key = record.key.as_deref();
+        let mut row = BaseRecord::<[u8], [u8]>::to(topic);
+        row.key = key;
+        row.payload = record.value.as_deref();
+        row.partition = record.partition;
+        row.timestamp = record.timestamp.map(|time| time.as_millis());
+        row.headers = headers(&record.headers);
+        loop {
+            match live.native.send(row) {
+                Ok(()) => return Ok(()),
+                Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), back)) => {
+                    // Every record in the queue is sent or given up within the transaction's
+                    // time-out, so room comes.
+                    row = back;
+                    live.serve(&self.waker, NAP);
+                }
+                Err((error, _)) => {
+                    let bytes = record.key.as_ref().map_or(0, Vec::len)
+                        + record.value.as_ref().map_or(0, Vec::len);
+                    let key = printable_key(key);
+                    let tried = format!("writing key `{key}` ({bytes} bytes) to topic `{topic}`");
+                    return Err(broker_error(send_class(&error), &tried, &error));
+                }
+            }
+        }
+    }
+
+    /// Waits until every record sent is acknowledged. A record that was not spoils the transaction.
+    pub(super) fn drain(&mut self) -> Result<(), BrokerError> {
+        let live = self.live()?;
+        // Ends by itself: the client gives a record up when its time (`message.timeout.ms`) is out.
+        // Its own `flush`, which a commit would call, polls in steps of 100 ms.
+        while live.native.in_flight_count() > 0 {
+            live.serve(&self.waker, NAP);
+        }
+        match live.native.context().take_failure() {
+            None => Ok(()),
+            Some(message) => Err(BrokerError { class: ErrorClass::Abortable, message }),
+        }
+    }
+
+    /// Commits what was sent together with the offsets of `member`'s group.
+    pub(super) fn commit(
+        &mut self,
+        offsets: &TopicPartitionList,
+        member: &Member,
+    ) -> Result<(), BrokerError> {
+        self.drain()?;
+        let timeout = self.settings.transaction_timeout;
+        if offsets.count() > 0 {
+            // Asked for at the last moment: it names the generation of the group, by which the
+            // broker refuses a member whose partitions have moved on.
+            let group = member.group_metadata().ok_or_else(|| BrokerError {
+                class: ErrorClass::Abortable,
+                message: "the consumer has no group to commit offsets of".to_owned(),
+            })?;
+            // While the group's coordinator is down this call can outlast its time-out (librdkafka
+            // issue 5456). A watchdog, when there is one, belongs around this line.
+            let sent = self.live()?.native.send_offsets_to_transaction(offsets, &group, timeout);
+            sent.map_err(|error| self.give_up(Step::Offsets, &error))?;
+        }
+        let committed = self.live()?.native.commit_transaction(timeout);
+        committed.map_err(|error| self.give_up(Step::Commit, &error))?;
+        self.open = false;
+        Ok(())
+    }
+
+    /// Takes back what was sent since `begin`.
+    pub(super) fn abort(&mut self) -> Result<(), BrokerError> {
+        let timeout = self.settings.transaction_timeout;
+        let Some(live) = &self.producer else { return self.settle(timeout) };
+        if !self.open {
+            return Ok(());
+        }
+        self.open = false;
+        if !self.is_transactional() {
+            live.native.purge(PurgeConfig::default().queue().inflight());
+            while live.native.in_flight_count() > 0 {
+                live.serve(&self.waker, NAP);
+            }
+            drop(live.native.context().take_failure());
+            return Ok(());
+        }
+        let aborted = live.abort(&self.waker, timeout);
+        if let Err(error) = aborted {
+            tracing::warn!(
+                producer = self.settings.transactional_id(self.worker),
+                reason = describe(&error),
+                "aborting failed; a new producer takes over"
+            );
+            self.reset();
+            return self.settle(timeout);
+        }
+        Ok(())
+    }
+
+    /// Destroys the producer. The next call makes a new one with the same transactional id.
+    pub(super) fn reset(&mut self) {
+        self.producer = None;
+        self.open = false;
+    }
+
+    /// Takes in what the client has to say, without waiting.
+    pub(super) fn serve(&self) {
+        if let Some(live) = &self.producer {
+            live.serve(&self.waker, Duration::ZERO);
+        }
+    }
+
+    /// Ends an open transaction and lets go of the producer.
+    pub(super) fn close(&mut self, timeout: Duration) {
+        if let Some(live) = self.producer.as_ref().filter(|_| self.open && self.is_transactional())
+            && let Err(error) = live.abort(&self.waker, timeout)
+        {
+            tracing::warn!(reason = describe(&error), "the last transaction was left to time out");
+        }
+        self.reset();
+    }
+
+    /// An error of a step, after which the producer may be of no more use.
+    fn give_up(&mut self, step: Step, error: &KafkaError) -> BrokerError {
+        let failed = self.failed(step, error);
+        let dead = self.producer.as_ref().is_none_or(|l| l.native.client().fatal_error().is_some());
+        match failed.class {
+            ErrorClass::Fenced | ErrorClass::Unclear => self.reset(),
+            ErrorClass::Abortable if dead || step == Step::Begin => self.reset(),
+            ErrorClass::Abortable | ErrorClass::Retriable | ErrorClass::Fatal => {}
+        }
+        failed
+    }
+
+    fn failed(&self, step: Step, error: &KafkaError) -> BrokerError {
+        let name = self.settings.transactional_id(self.worker);
+        let (code, verdict) = match error {
+            KafkaError::Transaction(error) => (
+                error.code(),
+                Verdict { fatal: error.is_fatal(), must_abort: error.txn_requires_abort() },
+            ),
+            other => (
+                other.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown),
+                Verdict::default(),
+            ),
+        };
+        let class = classify_step(step, code, verdict);
+        let tried = match step {
+            Step::Init => "registering",
+            Step::Begin => "beginning a transaction",
+            Step::Offsets => "adding the consumed offsets to the transaction",
+            Step::Commit => "committing the transaction",
+        };
+        let mut failed = broker_error(class, &format!("producer `{name}`: {tried}"), error);
+        if class == ErrorClass::Fenced {
+            failed.message.push_str("; another instance took over its partitions");
+        }
+        failed
+    }
+
+    fn live(&self) -> Result<&Live, BrokerError> {
+        self.producer.as_ref().ok_or_else(|| BrokerError {
+            class: ErrorClass::Abortable,
+            message: format!(
+                "producer `{}` was given up and has not been replaced yet",
+                self.settings.transactional_id(self.worker)
+            ),
+        })
+    }
+
+    fn is_transactional(&self) -> bool {
+        match self.settings.delivery {
+            Delivery::ExactlyOnce => true,
+            Delivery::AtLeastOnce => false,
+        }
+    }
+}
+
+impl Live {
+    /// Takes in what waits; when nothing does, sleeps up to `nap` for it first.
+    fn serve(&self, waker: &Waker, nap: Duration) {
+        waker.clear();
+        if self.events.waiting() == 0 && !nap.is_zero() {
+            waker.wait(nap);
+        }
+        // The client's own `poll` with a time-out spins through its last millisecond; asked for
+        // what waits, it returns after one event.
+        for _ in 0..self.events.waiting() {
+            self.native.poll(Duration::ZERO);
+        }
+    }
+
+    fn abort(&self, waker: &Waker, timeout: Duration) -> Result<(), KafkaError> {
+        // What is still queued is purged first, or aborting would wait for nobody to take its
+        // delivery reports in.
+        self.native.purge(PurgeConfig::default().queue().inflight());
+        while self.native.in_flight_count() > 0 {
+            self.serve(waker, NAP);
+        }
+        drop(self.native.context().take_failure());
+        self.native.abort_transaction(timeout)
+    }
+}
+
+/// A failure to hand a record over. The record itself is at fault, or the producer has died.
+fn send_class(error: &KafkaError) -> ErrorClass {
+    match error.rdkafka_error_code() {
+        Some(RDKafkaErrorCode::Fenced | RDKafkaErrorCode::ProducerFenced) => ErrorClass::Fenced,
+        Some(RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic) => {
+            ErrorClass::Fatal
+        }
+        Some(RDKafkaErrorCode::MessageSizeTooLarge) | None => ErrorClass::Abortable,
+        Some(code) => match classify(code) {
+            ErrorClass::Fatal if code == RDKafkaErrorCode::Fatal => ErrorClass::Abortable,
+            ErrorClass::Fatal => ErrorClass::Fatal,
+            _ => ErrorClass::Abortable,
+        },
+    }
+}
+
+fn headers(headers: &[(String, Option<Vec<u8>>)]) -> Option<OwnedHeaders> {
+    if headers.is_empty() {
+        return None;
+    }
+    let list = OwnedHeaders::new_with_capacity(headers.len());
+    Some(
+        headers
+            .iter()
+            .fold(list, |list, (key, value)| list.insert(Header { key, value: value.as_ref() })),
+    )
+}

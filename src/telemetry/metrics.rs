@@ -1,0 +1,202 @@
+//! Every metric there is. Labels come from short closed lists; an account is never one.
+
+use prometheus::{
+    Encoder, Histogram, HistogramOpts, IntCounterVec, IntGaugeVec, Opts, Registry, TextEncoder,
+};
+
+use crate::engine::Stats;
+use crate::engine::event::{ReasonCode, Source};
+use crate::engine::scorecard::Scorecard;
+use crate::engine::verdict::UNKNOWN_BAND;
+
+/// The process's metrics, shared by all workers.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    events: IntCounterVec,
+    events_rejected: IntCounterVec,
+    events_late: IntCounterVec,
+    events_duplicate: IntCounterVec,
+    accounts: IntGaugeVec,
+    band_changes: IntCounterVec,
+    transactions: IntCounterVec,
+    consumer_lag: IntGaugeVec,
+    partitions: IntGaugeVec,
+    commit_seconds: Histogram,
+}
+
+/// What came of a transaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Committed.
+    Committed,
+    /// Aborted, and sent again.
+    Aborted,
+    /// Nobody knew; the committed offsets told.
+    Unclear,
+}
+
+impl Metrics {
+    /// All metrics at zero.
+    pub fn new() -> Metrics {
+        let registry = Registry::new();
+        let counters = |name: &str, help: &str, labels: &[&str]| {
+            let vec = IntCounterVec::new(Opts::new(name, help), labels);
+            let vec = vec.expect("names and labels below are well-formed");
+            registry.register(Box::new(vec.clone())).expect("each name below is registered once");
+            vec
+        };
+        let gauges = |name: &str, help: &str, labels: &[&str]| {
+            let vec = IntGaugeVec::new(Opts::new(name, help), labels);
+            let vec = vec.expect("names and labels below are well-formed");
+            registry.register(Box::new(vec.clone())).expect("each name below is registered once");
+            vec
+        };
+        let commit_seconds = Histogram::with_opts(
+            HistogramOpts::new("barometer_commit_seconds", "Time one commit took, in seconds.")
+                .buckets(vec![0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0]),
+        )
+        .expect("name and buckets are well-formed");
+        registry.register(Box::new(commit_seconds.clone())).expect("registered once");
+        let metrics = Metrics {
+            events: counters(
+                "barometer_events_consumed_total",
+                "Input events that were decoded and taken.",
+                &["source"],
+            ),
+            events_rejected: counters(
+                "barometer_events_rejected_total",
+                "Input records that could not be used and went to the dead-letter topic.",
+                &["source", "reason"],
+            ),
+            events_late: counters(
+                "barometer_events_late_total",
+                "Input events too old for every window.",
+                &["source"],
+            ),
+            events_duplicate: counters(
+                "barometer_events_duplicate_total",
+                "Input events that were known already.",
+                &["source"],
+            ),
+            accounts: gauges("barometer_accounts", "Accounts in each band now.", &["band"]),
+            band_changes: counters(
+                "barometer_band_changes_total",
+                "Published band changes.",
+                &["from", "to"],
+            ),
+            transactions: counters(
+                "barometer_transactions_total",
+                "Transactions by outcome.",
+                &["outcome"],
+            ),
+            consumer_lag: gauges(
+                "barometer_consumer_lag_offsets",
+                "Offsets between what was processed and the partition's end.",
+                &["source", "partition"],
+            ),
+            partitions: gauges(
+                "barometer_assigned_partitions",
+                "Partition numbers a worker holds.",
+                &["worker"],
+            ),
+            commit_seconds,
+            registry,
+        };
+        for source in Source::ALL {
+            let label = &[source.name()];
+            metrics.events.with_label_values(label);
+            metrics.events_late.with_label_values(label);
+            metrics.events_duplicate.with_label_values(label);
+        }
+        metrics
+    }
+
+    /// Adds what an engine has counted since `before`, its counts then.
+    pub fn add_stats(&self, card: &Scorecard, before: &Stats, now: &Stats) {
+        for source in Source::ALL {
+            let (i, label) = (source as usize, &[source.name()]);
+            let taken = now.counted[i] + now.late_dropped[i] + now.duplicates[i];
+            let taken_before = before.counted[i] + before.late_dropped[i] + before.duplicates[i];
+            self.events.with_label_values(label).inc_by(taken - taken_before);
+            let late = now.late_dropped[i] - before.late_dropped[i];
+            self.events_late.with_label_values(label).inc_by(late);
+            let duplicate = now.duplicates[i] - before.duplicates[i];
+            self.events_duplicate.with_label_values(label).inc_by(duplicate);
+        }
+        for (band, count) in now.accounts_by_band.iter().enumerate() {
+            let known = before.accounts_by_band.get(band).copied().unwrap_or(0);
+            let change = *count as i64 - known as i64;
+            self.accounts.with_label_values(&[band_label(card, band)]).add(change);
+        }
+        for ((from, to), count) in &now.transitions {
+            let same = before.transitions.iter().find(|(key, _)| key == &(*from, *to));
+            let known = same.map_or(0, |(_, count)| *count);
+            let labels = &[band_label(card, *from), band_label(card, *to)];
+            self.band_changes.with_label_values(labels).inc_by(count - known);
+        }
+    }
+
+    /// Takes an engine's accounts out of the gauges: it is gone.
+    pub fn drop_accounts(&self, card: &Scorecard, last: &Stats) {
+        for (band, count) in last.accounts_by_band.iter().enumerate() {
+            self.accounts.with_label_values(&[band_label(card, band)]).sub(*count as i64);
+        }
+    }
+
+    /// One record went to the dead-letter topic.
+    pub fn add_rejected(&self, source: Source, reason: ReasonCode) {
+        self.events_rejected.with_label_values(&[source.name(), reason.name()]).inc();
+    }
+
+    /// One transaction ended.
+    pub fn add_transaction(&self, outcome: Outcome) {
+        let label = match outcome {
+            Outcome::Committed => "committed",
+            Outcome::Aborted => "aborted",
+            Outcome::Unclear => "unclear",
+        };
+        self.transactions.with_label_values(&[label]).inc();
+    }
+
+    /// One commit succeeded after so many seconds.
+    pub fn observe_commit(&self, seconds: f64) {
+        self.commit_seconds.observe(seconds);
+    }
+
+    /// How far one input is behind its end.
+    pub fn set_lag(&self, source: Source, partition: i32, offsets: i64) {
+        let labels = &[source.name(), &partition.to_string()];
+        self.consumer_lag.with_label_values(labels).set(offsets);
+    }
+
+    /// An input is somebody else's: its lag is theirs to tell.
+    pub fn drop_lag(&self, source: Source, partition: i32) {
+        let labels = &[source.name(), &partition.to_string()];
+        // It may never have been set.
+        let _ = self.consumer_lag.remove_label_values(labels);
+    }
+
+    /// How many partition numbers a worker holds.
+    pub fn set_partitions(&self, worker: usize, count: usize) {
+        self.partitions.with_label_values(&[&worker.to_string()]).set(count as i64);
+    }
+
+    /// Everything in Prometheus' text format.
+    pub fn text(&self) -> Vec<u8> {
+        let mut text = Vec::new();
+        let encoded = TextEncoder::new().encode(&self.registry.gather(), &mut text);
+        encoded.expect("a vector takes every write, and no metric is without a name");
+        text
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Metrics::new()
+    }
+}
+
+fn band_label(card: &Scorecard, band: usize) -> &str {
+    card.bands.get(band).map_or(UNKNOWN_BAND, |band| &band.name)
+}

@@ -1,0 +1,4 @@
+//! What the process says of itself: metrics and logs.
+
+pub mod logging;
+pub mod metrics;

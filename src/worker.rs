@@ -1,0 +1,538 @@
+//! One thread, one group member, one transactional producer, many tasks: poll, work, commit.
+//!
+//! The loop never blocks longer than its poll; every commit is tried at most once a turn, so that a
+//! rebalance is always heard of between two tries. What could not be committed stays in the tasks
+//! and is sent again.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use tracing::{error, info, warn};
+
+use crate::broker::{
+    Broker, BrokerError, Change, Committed, EndOffsets, ErrorClass, Input, Processed,
+};
+use crate::clock::Clock;
+use crate::engine::Stats;
+use crate::engine::event::Source;
+use crate::engine::time::EventTime;
+use crate::routing::{Routing, RoutingError};
+use crate::task::{CommitNote, Task, TaskSettings};
+use crate::telemetry::metrics::{Metrics, Outcome};
+use crate::view::{Condition, View};
+
+/// Records a task takes before the next one has its turn.
+const TURN_RECORDS: usize = 4_096;
+/// Outputs that wait in memory before a commit is due whatever the interval.
+const OUTPUTS_WAITING_MAX: usize = 20_000;
+/// Longest wait for a broker's answer to one question.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
+/// First and longest pause after a failed commit.
+const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
+/// How often one standing trouble is logged.
+const TROUBLE_LOGGED_EVERY: Duration = Duration::from_secs(10);
+/// Longest a stop takes to finish the open work and leave the group.
+const STOP_TIMEOUT: Duration = Duration::from_secs(4);
+
+/// When commits happen.
+#[derive(Clone, Copy, Debug)]
+pub struct CommitPace {
+    /// Longest time from processing to commit.
+    pub interval: Duration,
+    /// Least time between two commits when a verdict waits.
+    pub gap_min: Duration,
+    /// The interval while catching up, where latency means nothing.
+    pub catching_up: Duration,
+}
+
+/// What a worker shares with the rest of the process.
+#[derive(Clone)]
+pub struct Shared {
+    /// What all tasks have in common.
+    pub settings: Arc<TaskSettings>,
+    /// Where keys belong.
+    pub routing: Arc<Routing>,
+    /// What readers see.
+    pub view: Arc<View>,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    /// What time it is.
+    pub clock: Clock,
+    /// Set when the process is to stop.
+    pub stop: Arc<AtomicBool>,
+    /// Task time before which nothing is published, where the settings give one.
+    pub publish_from: Option<EventTime>,
+    /// When commits happen.
+    pub pace: CommitPace,
+}
+
+/// Why a worker ended before it was told to.
+#[derive(Debug, thiserror::Error)]
+pub enum WorkerError {
+    /// The broker side cannot go on.
+    #[error(transparent)]
+    Broker(#[from] BrokerError),
+    /// The input topics cannot be read together.
+    #[error(transparent)]
+    Routing(#[from] RoutingError),
+}
+
+/// One worker.
+pub struct Worker<B: Broker> {
+    number: usize,
+    broker: B,
+    shared: Shared,
+    started_at: EventTime,
+    /// Partition number -> task, assigned.
+    tasks: HashMap<i32, Assigned<B::Record>>,
+    /// Taken away by a rebalance; resumed as they are if nobody else committed in between.
+    parked: HashMap<i32, Assigned<B::Record>>,
+    ends: Option<EndOffsets>,
+    last_commit: Instant,
+    /// No commit is tried before this, after one failed.
+    retry: Option<Retry>,
+    trouble_logged: Option<Instant>,
+}
+
+struct Assigned<R> {
+    task: Task<R>,
+    /// The engine's counts as the metrics know them.
+    counted: Stats,
+}
+
+struct Retry {
+    at: Instant,
+    pause: Duration,
+    /// The outcome of the last try is unknown.
+    unclear: bool,
+}
+
+impl<B: Broker> Worker<B> {
+    /// A worker that has not joined its group yet.
+    pub fn new(number: usize, broker: B, shared: Shared) -> Worker<B> {
+        Worker {
+            number,
+            broker,
+            started_at: shared.clock.now(),
+            shared,
+            tasks: HashMap::new(),
+            parked: HashMap::new(),
+            ends: None,
+            last_commit: Instant::now(),
+            retry: None,
+            trouble_logged: None,
+        }
+    }
+
+    /// Runs until the process is to stop, then commits what was processed and leaves the group.
+    ///
+    /// # Errors
+    /// When it cannot go on: a fatal error, or topics that cannot be read together.
+    pub fn run(mut self) -> Result<(), WorkerError> {
+        let mut outcome = Ok(());
+        while !self.shared.stop.load(Ordering::Relaxed) {
+            if let Err(error) = self.turn() {
+                error!(worker = self.number, %error, "worker stops");
+                outcome = Err(error);
+                break;
+            }
+        }
+        self.stop(outcome.is_ok());
+        outcome
+    }
+
+    fn turn(&mut self) -> Result<(), WorkerError> {
+        match self.broker.poll(self.poll_timeout()) {
+            Ok(changes) => {
+                for change in changes {
+                    self.change(change)?;
+                }
+            }
+            Err(error) => self.trouble(error)?,
+        }
+        if let Some(ends) = self.broker.end_offsets() {
+            self.trouble_over();
+            self.ends = Some(ends);
+            self.report_lag();
+        }
+        // After a failed commit nothing new is taken: what is tried again is just what was tried.
+        let taken = if self.retry.is_none() { self.work()? } else { 0 };
+        if self.is_commit_due(taken) {
+            self.try_commit()?;
+        }
+        Ok(())
+    }
+
+    /// Short enough to see a stop and a due commit in time.
+    fn poll_timeout(&self) -> Duration {
+        let dirty = self.tasks.values().any(|assigned| assigned.task.is_dirty());
+        if dirty { Duration::from_millis(10) } else { Duration::from_millis(50) }
+    }
+
+    fn change(&mut self, change: Change) -> Result<(), WorkerError> {
+        match change {
+            Change::Assigned(inputs) => self.assign(&inputs),
+            Change::Revoked(inputs) => {
+                // The last chance to commit in this generation. If it fails the work stays in the
+                // parked tasks.
+                if self.tasks.values().any(|assigned| assigned.task.is_dirty()) {
+                    self.try_commit()?;
+                }
+                self.take_away(&inputs, true)?;
+                Ok(())
+            }
+            Change::Lost(inputs) => {
+                warn!(worker = self.number, partitions = ?numbers(&inputs), "partitions lost");
+                self.take_away(&inputs, false)?;
+                Ok(())
+            }
+        }
+    }
+
+    fn assign(&mut self, inputs: &[Input]) -> Result<(), WorkerError> {
+        let Some(committed) = self.ask_committed(inputs)? else { return Ok(()) };
+        let mut start = Vec::new();
+        for partition in numbers(inputs) {
+            let own: Vec<(Input, Option<&Committed>)> = inputs
+                .iter()
+                .zip(&committed)
+                .filter(|(input, _)| input.partition == partition)
+                .map(|(input, committed)| (*input, committed.as_ref()))
+                .collect();
+            let assigned = match self.resume(partition, &own) {
+                Some(resumed) => resumed,
+                None => self.begin(partition, &own)?,
+            };
+            start.extend(assigned.task.processed().into_iter().map(|p| (p.input, p.offset)));
+            self.tasks.insert(partition, assigned);
+        }
+        self.broker.accept(&start)?;
+        // What was asked before does not cover what is assigned now.
+        self.ends = None;
+        self.shared.view.set_condition(self.number, Condition::Ready);
+        self.shared.metrics.set_partitions(self.number, self.tasks.len());
+        info!(worker = self.number, partitions = ?numbers(inputs), "partitions assigned");
+        Ok(())
+    }
+
+    /// Asks for the committed offsets until they are known; `None` if told to stop meanwhile.
+    fn ask_committed(
+        &mut self,
+        inputs: &[Input],
+    ) -> Result<Option<Vec<Option<Committed>>>, WorkerError> {
+        if inputs.is_empty() {
+            return Ok(Some(Vec::new()));
+        }
+        let mut pause = BACKOFF.0;
+        while !self.shared.stop.load(Ordering::Relaxed) {
+            match self.broker.committed(inputs, ANSWER_TIMEOUT) {
+                Ok(committed) => return Ok(Some(committed)),
+                Err(error) => self.trouble(error)?,
+            }
+            std::thread::sleep(pause);
+            pause = (pause * 2).min(BACKOFF.1);
+        }
+        Ok(None)
+    }
+
+    /// The parked task of this partition number, if the group has committed nothing since.
+    fn resume(
+        &mut self,
+        partition: i32,
+        committed: &[(Input, Option<&Committed>)],
+    ) -> Option<Assigned<B::Record>> {
+        let mut parked = self.parked.remove(&partition)?;
+        let own: Vec<Processed> = parked.task.committed_offsets().to_vec();
+        let untouched = committed.iter().all(|(input, committed)| {
+            let last = own.iter().find(|processed| processed.input == *input);
+            match (last, committed) {
+                (Some(last), Some(now)) => {
+                    last.offset == now.offset && last.metadata == now.metadata
+                }
+                (None, None) => own.is_empty(),
+                (Some(_), None) | (None, Some(_)) => false,
+            }
+        });
+        if untouched {
+            parked.task.touch_all();
+            info!(worker = self.number, partition, "task resumed where it was");
+            return Some(parked);
+        }
+        self.shared.metrics.drop_accounts(&self.shared.settings.card, &parked.counted);
+        None
+    }
+
+    /// A new task: from the committed offsets, else from the earliest.
+    fn begin(
+        &mut self,
+        partition: i32,
+        committed: &[(Input, Option<&Committed>)],
+    ) -> Result<Assigned<B::Record>, WorkerError> {
+        let notes = committed.iter().filter_map(|(_, committed)| {
+            serde_json::from_str::<CommitNote>(&committed.as_ref()?.metadata).ok()
+        });
+        let note = notes.max_by_key(|note| note.n);
+        if committed.iter().any(|(_, committed)| committed.is_some()) {
+            warn!(
+                worker = self.number,
+                partition,
+                "offsets are committed, and state is not restored yet: aggregates begin empty"
+            );
+        }
+        let mut start = Vec::new();
+        for (input, committed) in committed {
+            let offset = match committed {
+                Some(committed) => committed.offset,
+                None => self.earliest(*input)?,
+            };
+            start.push((input.source, offset));
+        }
+        // The very first start says from when on to publish; later ones keep to it.
+        let publish_from = match (&note, self.shared.publish_from) {
+            (_, Some(set)) => set,
+            (Some(note), None) => EventTime::from_millis(note.from),
+            (None, None) => self.started_at,
+        };
+        let commits = note.map_or(0, |note| note.n);
+        let settings = Arc::clone(&self.shared.settings);
+        let task = Task::new(partition, settings, &start, publish_from, commits);
+        Ok(Assigned { task, counted: Stats::default() })
+    }
+
+    fn earliest(&mut self, input: Input) -> Result<i64, WorkerError> {
+        let mut pause = BACKOFF.0;
+        loop {
+            match self.broker.watermarks(input, ANSWER_TIMEOUT) {
+                Ok((earliest, _)) => return Ok(earliest),
+                Err(error) if self.shared.stop.load(Ordering::Relaxed) => return Err(error.into()),
+                Err(error) => self.trouble(error)?,
+            }
+            std::thread::sleep(pause);
+            pause = (pause * 2).min(BACKOFF.1);
+        }
+    }
+
+    fn take_away(&mut self, inputs: &[Input], keep: bool) -> Result<(), WorkerError> {
+        for partition in numbers(inputs) {
+            let Some(mut assigned) = self.tasks.remove(&partition) else { continue };
+            for source in Source::ALL {
+                self.shared.metrics.drop_lag(source, partition);
+            }
+            self.shared.view.hide(partition);
+            if keep {
+                assigned.task.park();
+                self.parked.insert(partition, assigned);
+            } else {
+                self.shared.metrics.drop_accounts(&self.shared.settings.card, &assigned.counted);
+            }
+        }
+        self.shared.metrics.set_partitions(self.number, self.tasks.len());
+        self.broker.release(inputs)?;
+        Ok(())
+    }
+
+    /// Fetches for every task and lets it work; returns how many records were taken.
+    fn work(&mut self) -> Result<usize, WorkerError> {
+        let Some(ends) = &self.ends else { return Ok(0) };
+        let mut fetched = Vec::new();
+        let mut taken = 0;
+        for Assigned { task, counted } in self.tasks.values_mut() {
+            let inputs: Vec<Input> = task.inputs().collect();
+            for input in inputs {
+                let room = task.room(input.source);
+                if room > 0 {
+                    self.broker.fetch(input, room, &mut fetched)?;
+                    let arrived_at = self.shared.clock.now();
+                    task.absorb(input.source, fetched.drain(..), arrived_at);
+                }
+            }
+            taken += task.work(ends, &self.shared.routing, TURN_RECORDS)?;
+            for (source, reason) in task.drain_rejected() {
+                self.shared.metrics.add_rejected(source, reason);
+            }
+            let stats = task.engine().stats();
+            if stats != counted {
+                self.shared.metrics.add_stats(&self.shared.settings.card, counted, stats);
+                counted.clone_from(stats);
+            }
+        }
+        Ok(taken)
+    }
+
+    fn is_commit_due(&self, taken: usize) -> bool {
+        if self.retry.as_ref().is_some_and(|retry| Instant::now() < retry.at) {
+            return false;
+        }
+        let tasks = || self.tasks.values().map(|assigned| &assigned.task);
+        if !tasks().any(Task::is_dirty) {
+            return false;
+        }
+        let since = self.last_commit.elapsed();
+        let pace = self.shared.pace;
+        let catching_up = taken >= TURN_RECORDS;
+        let interval = if catching_up { pace.catching_up } else { pace.interval };
+        let verdict_waits = !catching_up && tasks().any(Task::has_verdict);
+        since >= interval
+            || (verdict_waits && since >= pace.gap_min)
+            || tasks().map(Task::outputs_waiting).sum::<usize>() >= OUTPUTS_WAITING_MAX
+    }
+
+    /// Tries one commit of everything that was processed.
+    fn try_commit(&mut self) -> Result<(), WorkerError> {
+        let started = Instant::now();
+        match self.commit() {
+            Ok(()) => {
+                self.retry = None;
+                self.last_commit = Instant::now();
+                self.shared.metrics.add_transaction(Outcome::Committed);
+                self.shared.metrics.observe_commit(started.elapsed().as_secs_f64());
+                Ok(())
+            }
+            Err(error) => self.commit_failed(error),
+        }
+    }
+
+    fn commit(&mut self) -> Result<(), BrokerError> {
+        let now = self.shared.clock.now();
+        if self.retry.as_ref().is_some_and(|retry| retry.unclear) {
+            if self.was_committed()? {
+                self.publish();
+                return Ok(());
+            }
+            if let Some(retry) = &mut self.retry {
+                retry.unclear = false;
+            }
+        }
+        let view = &self.shared.view;
+        for Assigned { task, .. } in self.tasks.values_mut() {
+            if task.is_dirty() {
+                task.prepare(now, |snapshot| view.shows(snapshot));
+            }
+        }
+        self.broker.begin()?;
+        let mut processed = Vec::new();
+        for Assigned { task, .. } in self.tasks.values().filter(|a| a.task.is_dirty()) {
+            for record in task.outputs() {
+                self.broker.send(record)?;
+            }
+            processed.extend(task.processed());
+        }
+        self.broker.commit(&processed)?;
+        self.publish();
+        Ok(())
+    }
+
+    /// Whether the transaction whose outcome was unclear did commit.
+    fn was_committed(&mut self) -> Result<bool, BrokerError> {
+        let tried: Vec<Processed> = self
+            .tasks
+            .values()
+            .filter(|assigned| assigned.task.is_dirty())
+            .flat_map(|assigned| assigned.task.tried_offsets().to_vec())
+            .collect();
+        let inputs: Vec<Input> = tried.iter().map(|processed| processed.input).collect();
+        let committed = self.broker.committed(&inputs, ANSWER_TIMEOUT)?;
+        Ok(tried.iter().zip(&committed).all(|(tried, committed)| {
+            committed.as_ref().is_some_and(|committed| {
+                committed.offset == tried.offset && committed.metadata == tried.metadata
+            })
+        }))
+    }
+
+    /// The commit is known to have succeeded: readers may see it.
+    fn publish(&mut self) {
+        for (partition, Assigned { task, .. }) in &mut self.tasks {
+            if task.is_dirty() {
+                for snapshot in task.committed() {
+                    self.shared.view.show(*partition, snapshot);
+                }
+            }
+        }
+    }
+
+    fn commit_failed(&mut self, error: BrokerError) -> Result<(), WorkerError> {
+        let unclear = error.class == ErrorClass::Unclear
+            || self.retry.as_ref().is_some_and(|retry| retry.unclear);
+        let outcome = if unclear { Outcome::Unclear } else { Outcome::Aborted };
+        self.shared.metrics.add_transaction(outcome);
+        let pause = self.retry.as_ref().map_or(BACKOFF.0, |r| (r.pause * 2).min(BACKOFF.1));
+        self.retry = Some(Retry { at: Instant::now() + pause, pause, unclear });
+        self.trouble(error)?;
+        if !unclear && let Err(error) = self.broker.abort() {
+            // Whether the abort came through is unknown: a new producer settles it.
+            if let Some(retry) = &mut self.retry {
+                retry.unclear = true;
+            }
+            self.trouble(error)?;
+        }
+        Ok(())
+    }
+
+    /// Says what is wrong, not too often; an error that cannot be waited out is handed on.
+    fn trouble(&mut self, error: BrokerError) -> Result<(), WorkerError> {
+        match error.class {
+            ErrorClass::Fatal => Err(error.into()),
+            // A member whose partitions have moved on hears of it at its next poll.
+            ErrorClass::Fenced
+            | ErrorClass::Retriable
+            | ErrorClass::Abortable
+            | ErrorClass::Unclear => {
+                let logged = self.trouble_logged;
+                if logged.is_none_or(|at| at.elapsed() >= TROUBLE_LOGGED_EVERY) {
+                    warn!(worker = self.number, class = ?error.class, %error, "trying again");
+                    self.trouble_logged = Some(Instant::now());
+                }
+                let waiting = Condition::Waiting(error.message);
+                self.shared.view.set_condition(self.number, waiting);
+                Ok(())
+            }
+        }
+    }
+
+    fn trouble_over(&mut self) {
+        if self.trouble_logged.is_some() && self.retry.is_none() {
+            self.trouble_logged = None;
+            info!(worker = self.number, "brokers answer again");
+            self.shared.view.set_condition(self.number, Condition::Ready);
+        }
+    }
+
+    fn report_lag(&self) {
+        let Some(ends) = &self.ends else { return };
+        for end in &ends.ends {
+            if let Some(assigned) = self.tasks.get(&end.input.partition) {
+                let next = assigned.task.next_offset(end.input.source).unwrap_or(end.high);
+                let Input { source, partition } = end.input;
+                self.shared.metrics.set_lag(source, partition, (end.high - next).max(0));
+            }
+        }
+    }
+
+    /// Finishes the open work (unless something is wrong) and leaves the group.
+    fn stop(mut self, commit: bool) {
+        let deadline = Instant::now() + STOP_TIMEOUT;
+        while commit
+            && Instant::now() < deadline
+            && self.tasks.values().any(|assigned| assigned.task.is_dirty())
+        {
+            if self.try_commit().is_err() {
+                break;
+            }
+            if let Some(retry) = &self.retry {
+                std::thread::sleep(retry.pause.min(deadline - Instant::now().min(deadline)));
+            }
+        }
+        self.shared.view.set_condition(self.number, Condition::Stopped);
+        self.broker.close(deadline.saturating_duration_since(Instant::now()));
+    }
+}
+
+/// The partition numbers among `inputs`, each once, in order.
+fn numbers(inputs: &[Input]) -> Vec<i32> {
+    let mut numbers: Vec<i32> = inputs.iter().map(|input| input.partition).collect();
+    numbers.sort_unstable();
+    numbers.dedup();
+    numbers
+}

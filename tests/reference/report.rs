@@ -1,0 +1,80 @@
+//! The account report of section 7, as JSON.
+//!
+//! Leaves out `scorecard_hash`; `alerts` and `degraded` are always empty, as alerts and the
+//! outage guard are not part of the model.
+
+use serde_json::{Value, json};
+
+use super::band::{Machine, band_name, band_of};
+use super::card::{Card, Dimension, Measure};
+use super::score::{DimensionReading, Evaluation, Reading, Status};
+
+pub fn report(
+    card: &Card,
+    account_id: &str,
+    t: i64,
+    evaluation: &Evaluation,
+    machine: &Machine,
+) -> Value {
+    let pairs = card.dimensions.iter().zip(&evaluation.dimensions);
+    let gates = evaluation
+        .gates
+        .iter()
+        .map(|gate| json!({ "id": gate.id, "effect": gate.effect, "reason": gate.reason }));
+    json!({
+        "account_id": account_id,
+        "as_of": text_of(t),
+        "scorecard": card.name,
+        "score": evaluation.score,
+        "band": band_name(&card.bands, machine.place),
+        "previous_band": machine.previous.map(|place| band_name(&card.bands, place)),
+        "band_since": text_of(machine.since),
+        "coverage": evaluation.coverage,
+        "degraded": [],
+        "dimensions": pairs.map(|(spec, read)| dimension(card, spec, read)).collect::<Vec<_>>(),
+        "gates": gates.collect::<Vec<_>>(),
+        "alerts": [],
+    })
+}
+
+fn dimension(card: &Card, spec: &Dimension, read: &DimensionReading) -> Value {
+    let measures = spec.measures.iter().zip(&read.measures);
+    json!({
+        "id": read.id,
+        "weight": read.weight,
+        "score": read.score,
+        "band": colour(card, read.score),
+        "contribution": read.contribution,
+        "status": if read.score.is_some() { "ok" } else { "missing" },
+        "measures": measures.map(|(spec, read)| measure(card, spec, read)).collect::<Vec<_>>(),
+    })
+}
+
+fn measure(card: &Card, spec: &Measure, read: &Reading) -> Value {
+    let mut row = json!({
+        "id": read.id,
+        "measure": spec.name,
+        "value": read.value,
+        "sub_score": read.sub_score,
+        "band": colour(card, read.sub_score),
+        "weight": read.weight,
+        "contribution": read.contribution,
+        "status": match read.status {
+            Status::Ok => "ok",
+            Status::Missing => "missing",
+            Status::Stale => "stale",
+        },
+    });
+    if let Some(window) = &spec.window_text {
+        row["window"] = json!(window);
+    }
+    row
+}
+
+fn colour(card: &Card, score: Option<f64>) -> Option<String> {
+    score.map(|score| band_name(&card.bands, Some(band_of(&card.bands, score))))
+}
+
+fn text_of(t: i64) -> String {
+    jiff::Timestamp::from_millisecond(t).expect("an instant of the tests").to_string()
+}
