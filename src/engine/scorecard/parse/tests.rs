@@ -217,7 +217,7 @@ bands: [{ name: all, up_to: 100 }]
     assert_eq!(
         told(&text.replace("weight: 25", "weight: 0").replace("weight: 2,", "")),
         "card.yaml:6: dimensions[0].weight is 0, but `combine: mean` counts all dimensions alike: \
-         give its measures weight 0 in another dimension"
+         to watch it only, give each of its measures weight 0"
     );
 }
 
@@ -225,21 +225,39 @@ bands: [{ name: all, up_to: 100 }]
 fn something_must_count() {
     let measure =
         "  - { id: a, weight: 0, measure: support.open, curve: { linear: { from: 5, to: 0 } } }\n";
+    let nothing = "card.yaml:2: dimensions hold no measure that counts: every weight is 0";
     let text = with_measures("", measure);
+    assert_eq!(told(&text), nothing);
+    assert_eq!(told(&text.replace("- id: d", "- weight: 0\n  id: d")), nothing);
     assert_eq!(
-        told(&text),
-        "card.yaml:3: dimensions[0] has weight 1, but none of its measures counts: give one a \
+        told(&text.replace("- id: d", "- weight: 4\n  id: d")),
+        "card.yaml:3: dimensions[0] has weight 4, but none of its measures counts: give one a \
          weight, or the dimension weight 0"
-    );
-    assert_eq!(
-        told(&text.replace("- id: d", "- weight: 0\n  id: d")),
-        "card.yaml:2: dimensions hold no measure that counts: every weight is 0"
     );
     let text = with_measures("combine: { signed: { start: 1 } }\n", measure);
     assert_eq!(
         told(&text.replace("weight: 0", "points: 0")),
         "card.yaml:3: dimensions hold no measure that counts: every points is 0"
     );
+}
+
+#[test]
+fn a_dimension_may_only_watch() {
+    for combine in ["weighted", "mean"] {
+        let text = format!(
+            "
+scorecard: x
+combine: {combine}
+dimensions:
+- {{ id: d, measures: [{{ id: a, measure: support.open, curve: {{ steps: [[0, 0], [1, 9]] }} }}] }}
+- {{ id: e, measures: [{{ id: b, weight: 0, measure: support.open, curve: {{ steps: [[0, 0], [1, 9]] }} }}] }}
+bands: [{{ name: all, up_to: 100 }}]
+"
+        );
+        assert_eq!(told(&text), "");
+        let weights: Vec<f64> = card(&text).dimensions.iter().map(|d| d.weight).collect();
+        assert_eq!(weights, [1.0, 0.0]);
+    }
 }
 
 #[test]
