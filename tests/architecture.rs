@@ -14,7 +14,8 @@ use source::{Named, SourceFile};
 /// The engine's stages. A stage names itself and the tiers above it, never a neighbour in its own
 /// tier; `engine/mod.rs` comes last and may name all.
 const ENGINE_TIERS: &[&[&str]] = &[
-    &["time", "yaml"],
+    &["time"],
+    &["yaml"],
     &["event"],
     &["scorecard"],
     &["aggregate"],

@@ -10,6 +10,9 @@ use super::node::{Content, Entry, Node, join};
 use super::problem::{Log, Position, nearest};
 use crate::engine::time::Span;
 
+/// Largest number that is read. Whole numbers up to here are exact, and no sum or product of a few
+/// of them is infinite.
+const NUMBER_MAX: f64 = 1e15;
 /// Longest piece of a value that a message shows.
 const SHOWN_CHARS_MAX: usize = 60;
 
@@ -138,10 +141,13 @@ impl<'a> Field<'a> {
         }
     }
 
-    /// A finite number.
+    /// A number of a size that can be reckoned with.
     pub fn number(&self) -> Option<f64> {
         match self.as_plain().map(str::parse::<f64>) {
-            Some(Ok(number)) if number.is_finite() => Some(number),
+            Some(Ok(number)) if number.abs() <= NUMBER_MAX => Some(number),
+            Some(Ok(number)) if number.is_finite() => {
+                self.expected("a number of at most 15 digits")
+            }
             _ => self.expected("a number"),
         }
     }

@@ -68,7 +68,7 @@ fn anchors_and_aliases_repeat_a_value() {
 fn every_type_says_what_it_expected_and_what_it_found() {
     let log = Log::new("x.yaml");
     let text = "number: '5'\ntext: [a]\nspan: 5 days\nnothing:\nboolean: yes\nwhole: 1.5\n\
-                choice: gren\nmap: 3\nlist: { a: 1 }\nlow: -1\nshort: 10ms\nlong: 2000\n";
+                choice: gren\nmap: 3\nlist: { a: 1 }\nlow: -1\nshort: 10ms\nlong: 2000\nhuge: 1e300\nendless: .inf\n";
     let root = Node::parse(&log, 0, text).expect("the syntax is right");
     Field::root(&root, &log).mapping(|fields| {
         fields.require("number")?.number();
@@ -83,6 +83,8 @@ fn every_type_says_what_it_expected_and_what_it_found() {
         fields.require("low")?.number_in(0.0..=1.0);
         fields.require("short")?.span_in(Span::SECOND, Span::LONGEST);
         fields.require("long")?.integer_in(1..=1024);
+        fields.require("huge")?.number();
+        fields.require("endless")?.number();
         fields.require("absent");
         Some(())
     });
@@ -101,7 +103,9 @@ x.yaml:8: map is 3, expected a mapping
 x.yaml:9: list is a mapping, expected a list
 x.yaml:10: low is -1, expected 0 to 1
 x.yaml:11: short is `10ms`, expected at least 1s
-x.yaml:12: long is 2000, expected a whole number, 1 to 1024"
+x.yaml:12: long is 2000, expected a whole number, 1 to 1024
+x.yaml:13: huge is 1e300, expected a number of at most 15 digits
+x.yaml:14: endless is `.inf`, expected a number"
     );
 }
 
