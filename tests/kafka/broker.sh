@@ -14,7 +14,7 @@ set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/java.sh"
 
 heap=512m
-start_seconds_max=90
+start_seconds_max=120
 # Somebody else can take a port between our look and the broker's bind. Then all start again.
 start_attempts_max=5
 
