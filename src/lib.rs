@@ -8,3 +8,4 @@
 pub mod broker;
 pub mod clock;
 pub mod engine;
+pub mod partitioner;
