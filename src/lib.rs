@@ -9,3 +9,4 @@ pub mod broker;
 pub mod clock;
 pub mod engine;
 pub mod partitioner;
+pub mod simulate;
