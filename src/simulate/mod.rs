@@ -13,6 +13,7 @@ mod customer;
 mod dice;
 mod fleet;
 mod happening;
+pub mod line;
 mod names;
 mod payments;
 mod profile;
