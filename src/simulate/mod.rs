@@ -19,6 +19,8 @@ mod payments;
 mod profile;
 mod story;
 mod surveys;
+#[cfg(test)]
+mod tests;
 mod tickets;
 mod usage;
 
