@@ -4,12 +4,12 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tracing::{error, warn};
 
 use crate::broker::{BrokerError, OutputTopic};
-use crate::clock::Clock;
+use crate::clock::{self, Clock};
 use crate::config::{self, Config, ScorecardFile};
 use crate::engine::event::{DecodeLimits, Source};
 use crate::engine::scorecard::Scorecard;
@@ -186,10 +186,10 @@ impl Workers {
     /// Why workers ended, for those that did not end well.
     pub fn stop(self, timeout: Duration) -> Result<(), String> {
         self.stop.store(true, Ordering::Relaxed);
-        let deadline = Instant::now() + timeout;
+        let deadline = clock::monotonic() + timeout;
         let mut failures = Vec::new();
         for (number, thread) in self.threads.into_iter().enumerate() {
-            while !thread.is_finished() && Instant::now() < deadline {
+            while !thread.is_finished() && clock::monotonic() < deadline {
                 std::thread::sleep(Duration::from_millis(5));
             }
             if !thread.is_finished() {

@@ -10,5 +10,19 @@
 //! holds what has been committed, for `http` to show; `app` wires them together from a `config`.
 
 pub mod engine;
+
+pub mod app;
+pub mod broker;
+pub mod cli;
+pub mod clock;
+pub mod config;
+pub mod http;
+pub mod input;
+pub mod kafka;
 pub mod partitioner;
+pub mod routing;
 pub mod simulate;
+pub mod task;
+pub mod telemetry;
+pub mod view;
+pub mod worker;

@@ -14,7 +14,7 @@ use tracing::{error, info, warn};
 use crate::broker::{
     Broker, BrokerError, Change, Committed, EndOffsets, ErrorClass, Input, Processed,
 };
-use crate::clock::Clock;
+use crate::clock::{self, Clock};
 use crate::engine::Stats;
 use crate::engine::event::Source;
 use crate::engine::time::EventTime;
@@ -120,7 +120,7 @@ impl<B: Broker> Worker<B> {
             tasks: HashMap::new(),
             parked: HashMap::new(),
             ends: None,
-            last_commit: Instant::now(),
+            last_commit: clock::monotonic(),
             retry: None,
             trouble_logged: None,
         }
@@ -362,7 +362,7 @@ impl<B: Broker> Worker<B> {
     }
 
     fn is_commit_due(&self, taken: usize) -> bool {
-        if self.retry.as_ref().is_some_and(|retry| Instant::now() < retry.at) {
+        if self.retry.as_ref().is_some_and(|retry| clock::monotonic() < retry.at) {
             return false;
         }
         let tasks = || self.tasks.values().map(|assigned| &assigned.task);
@@ -381,11 +381,11 @@ impl<B: Broker> Worker<B> {
 
     /// Tries one commit of everything that was processed.
     fn try_commit(&mut self) -> Result<(), WorkerError> {
-        let started = Instant::now();
+        let started = clock::monotonic();
         match self.commit() {
             Ok(()) => {
                 self.retry = None;
-                self.last_commit = Instant::now();
+                self.last_commit = clock::monotonic();
                 self.shared.metrics.add_transaction(Outcome::Committed);
                 self.shared.metrics.observe_commit(started.elapsed().as_secs_f64());
                 Ok(())
@@ -458,7 +458,7 @@ impl<B: Broker> Worker<B> {
         let outcome = if unclear { Outcome::Unclear } else { Outcome::Aborted };
         self.shared.metrics.add_transaction(outcome);
         let pause = self.retry.as_ref().map_or(BACKOFF.0, |r| (r.pause * 2).min(BACKOFF.1));
-        self.retry = Some(Retry { at: Instant::now() + pause, pause, unclear });
+        self.retry = Some(Retry { at: clock::monotonic() + pause, pause, unclear });
         self.trouble(error)?;
         if !unclear && let Err(error) = self.broker.abort() {
             // Whether the abort came through is unknown: a new producer settles it.
@@ -482,7 +482,7 @@ impl<B: Broker> Worker<B> {
                 let logged = self.trouble_logged;
                 if logged.is_none_or(|at| at.elapsed() >= TROUBLE_LOGGED_EVERY) {
                     warn!(worker = self.number, class = ?error.class, %error, "trying again");
-                    self.trouble_logged = Some(Instant::now());
+                    self.trouble_logged = Some(clock::monotonic());
                 }
                 let waiting = Condition::Waiting(error.message);
                 self.shared.view.set_condition(self.number, waiting);
@@ -512,20 +512,20 @@ impl<B: Broker> Worker<B> {
 
     /// Finishes the open work (unless something is wrong) and leaves the group.
     fn stop(mut self, commit: bool) {
-        let deadline = Instant::now() + STOP_TIMEOUT;
+        let deadline = clock::monotonic() + STOP_TIMEOUT;
         while commit
-            && Instant::now() < deadline
+            && clock::monotonic() < deadline
             && self.tasks.values().any(|assigned| assigned.task.is_dirty())
         {
             if self.try_commit().is_err() {
                 break;
             }
             if let Some(retry) = &self.retry {
-                std::thread::sleep(retry.pause.min(deadline - Instant::now().min(deadline)));
+                std::thread::sleep(retry.pause.min(deadline - clock::monotonic().min(deadline)));
             }
         }
         self.shared.view.set_condition(self.number, Condition::Stopped);
-        self.broker.close(deadline.saturating_duration_since(Instant::now()));
+        self.broker.close(deadline.saturating_duration_since(clock::monotonic()));
     }
 }
 

@@ -15,13 +15,13 @@ use source::{Named, SourceFile};
 /// tier; `engine/mod.rs` comes last and may name all.
 const ENGINE_TIERS: &[&[&str]] = &[
     &["time"],
-    &["yaml"],
+    &["yaml", "timers"],
     &["event"],
     &["scorecard"],
     &["aggregate"],
     &["score"],
     &["verdict"],
-    &["report"],
+    &["report", "wording"],
     &["record"],
     &["snapshot"],
 ];

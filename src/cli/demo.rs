@@ -8,7 +8,7 @@
 use std::io::{self, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use clap::Args;
 use serde_json::Value;
@@ -16,7 +16,7 @@ use serde_json::Value;
 use super::{CliError, OutputFormat, line};
 use crate::app::{self, Workers};
 use crate::broker::OutputTopic;
-use crate::clock::Clock;
+use crate::clock::{self, Clock};
 use crate::config::{Config, Overrides, Topics};
 use crate::engine::time::{EventTime, Span};
 use crate::http;
@@ -36,7 +36,7 @@ const BYTES_PER_RECORD: f64 = 330.0;
 /// Simulated time that lies behind the fleet when the demo begins: the longest window but one.
 const HISTORY: Span = Span::days(42);
 /// Days after the fleet's start in which stories begin: some are under way, some still to come.
-const ONSET_DAYS: std::ops::RangeInclusive<u32> = 25..=110;
+const ONSET_DAYS: std::ops::RangeInclusive<u32> = 28..=80;
 /// Usage events of a mean account on the mean day, at most: enough to tell people apart. Large
 /// fleets have fewer, to fit their history into the embedded broker.
 const EVENTS_PER_ACCOUNT_DAY_MAX: f64 = 20.0;
@@ -55,8 +55,8 @@ pub struct DemoArgs {
     /// The same seed gives the same fleet
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Simulated seconds in a second. Default: a day and a half
-    #[arg(long, default_value_t = 129_600.0, value_parser = parse_speed)]
+    /// Simulated seconds in a second. Default: two days
+    #[arg(long, default_value_t = 172_800.0, value_parser = parse_speed)]
     speed: f64,
     /// Stop after this long, e.g. `30s`
     #[arg(long = "for", value_name = "DURATION", value_parser = super::seconds)]
@@ -256,7 +256,7 @@ fn print(
     workers: &Workers,
 ) -> Result<(), CliError> {
     let mut out = io::stdout().lock();
-    let mut flushed = Instant::now();
+    let mut flushed = clock::monotonic();
     while !stop.load(Ordering::Relaxed) && !workers.has_failed() {
         if let Some(record) = reader.next(Duration::from_millis(50)) {
             let printed = match output {
@@ -278,7 +278,7 @@ fn print(
         if flushed.elapsed() >= Duration::from_millis(100) {
             // A pipe's reader that has gone is noticed at the next record.
             let _ = out.flush();
-            flushed = Instant::now();
+            flushed = clock::monotonic();
         }
     }
     Ok(())

@@ -3,13 +3,13 @@
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use clap::Args;
 
 use super::CliError;
 use crate::app;
-use crate::clock::Clock;
+use crate::clock::{self, Clock};
 use crate::config::{Config, Overrides};
 use crate::engine::time::{EventTime, Span};
 use crate::kafka::EventWriter;
@@ -122,7 +122,7 @@ fn to_kafka(
     super::start_logging(&loaded.config)?;
     let settings = app::kafka_settings(&loaded.config);
     let mut writer = EventWriter::connect(&settings).map_err(CliError::failure)?;
-    let began = Instant::now();
+    let began = clock::monotonic();
     let mut count = 0_u64;
     for event in fleet.events(until) {
         if let Some(rate) = args.rate.filter(|rate| *rate > 0.0) {

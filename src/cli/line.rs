@@ -36,6 +36,10 @@ fn clock_time(instant: &str) -> String {
 
 /// The largest reason in a few words.
 fn phrase(change: &Value) -> String {
+    let points = change["points"].as_f64().unwrap_or(0.0);
+    if let Some(reason) = change["reason"].as_str() {
+        return format!("{reason} ({points:+.1})");
+    }
     let name = change["id"].as_str().unwrap_or("?").replace(['_', '-'], " ");
     let value = |field: &str| change[field].as_f64().map_or("none".to_owned(), number);
     let (from, to) = (value("from"), value("to"));
@@ -51,7 +55,6 @@ fn phrase(change: &Value) -> String {
         },
         None => String::new(),
     };
-    let points = change["points"].as_f64().unwrap_or(0.0);
     format!("{name}{values}{window} ({points:+.1})")
 }
 
