@@ -58,7 +58,7 @@ impl EndOffsetWatch {
         waker: &Arc<Waker>,
     ) -> Result<EndOffsetWatch, BrokerError> {
         let client: BaseConsumer<QuietContext> = settings
-            .reader_config()
+            .watch_config()
             .create_with_context(QuietContext)
             .map_err(|error| broker_error(ErrorClass::Fatal, "making a Kafka client", &error))?;
         let shared = Arc::new(Shared::default());
