@@ -208,7 +208,9 @@ impl<B: Broker> Worker<B> {
             start.extend(assigned.task.processed().into_iter().map(|p| (p.input, p.offset)));
             self.tasks.insert(partition, assigned);
         }
-        self.broker.accept(&start)?;
+        if !start.is_empty() {
+            self.broker.accept(&start)?;
+        }
         // What was asked before does not cover what is assigned now.
         self.ends = None;
         self.shared.view.set_condition(self.number, Condition::Ready);

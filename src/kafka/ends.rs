@@ -60,7 +60,7 @@ impl EndOffsetWatch {
     ) -> Result<EndOffsetWatch, BrokerError> {
         let client = |isolation: &str| {
             let made: Result<BaseConsumer<QuietContext>, KafkaError> = settings
-                .reader_config()
+                .watch_config()
                 .set("isolation.level", isolation)
                 .create_with_context(QuietContext);
             made.map(Arc::new)

@@ -29,7 +29,7 @@ impl TopicReader {
         let consumer: BaseConsumer<QuietContext> =
             // The library assigns partitions to named groups only; this one never joins or commits.
             settings
-                .reader_config()
+                .watch_config()
                 .set("enable.partition.eof", "false")
                 .set("group.id", format!("{}-reader", settings.group_id))
                 .create_with_context(QuietContext)
