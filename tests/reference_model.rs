@@ -560,7 +560,7 @@ fn unknown_is_entered_after_the_dwell_and_left_at_once() {
     model.feed(&answer(START, "mood", 90.0));
     model.feed(&answer(START + 20 * DAY_MS, "mood", 30.0));
     let changes = model.changes("acme");
-    let told: Vec<(i64, &str, &str, Option<f64>, Option<f64>)> = changes
+    let told: Vec<_> = changes
         .iter()
         .map(|c| (c.at_ms - START, &*c.from, &*c.to, c.score, c.previous_published_score))
         .collect();

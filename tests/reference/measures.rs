@@ -269,13 +269,14 @@ pub fn value(measure: &Measure, history: &History, t: i64) -> Option<f64> {
     }
 }
 
-/// When the data behind the measure was last refreshed, for `stale_after`. A profile does not
-/// grow stale.
+/// When the data behind the measure was last refreshed, for `stale_after`.
 pub fn read_at(measure: &Measure, history: &History, t: i64) -> Option<i64> {
-    match measure.kind.source() {
-        Source::Survey => latest_answers(measure, history, t).iter().map(|answer| answer.at).max(),
-        Source::Profile => None,
-        source @ (Source::Usage | Source::Ticket | Source::Payment) => history.last(source),
+    match (measure.kind, measure.kind.source()) {
+        (Kind::UsageDaysSinceLast, _) => last_matching_usage(measure, history),
+        (_, Source::Survey) => {
+            latest_answers(measure, history, t).iter().map(|answer| answer.at).max()
+        }
+        (_, source) => history.last(source),
     }
 }
 
@@ -569,7 +570,9 @@ fn growth(measure: &Measure, history: &History, t: i64) -> Option<f64> {
     let before = Window { panes: window.baseline_panes, ..window };
     let currency = history.currency()?;
     let mut sums = BTreeMap::from([("recent", 0), ("before", 0)]);
-    for status in history.invoices.iter().flat_map(|item| &item.statuses) {
+    let voided = |item: &&Item| item.deciding().is_some_and(|status| status.status == "voided");
+    let invoices = history.invoices.iter().filter(|item| !voided(item));
+    for status in invoices.flat_map(|item| &item.statuses) {
         let amount = match status.status {
             "paid" => status.amount_minor,
             "refunded" => -status.amount_minor,

@@ -12,8 +12,39 @@
 //! model.changes("acme"); // band changes, in order
 //! model.report("acme", t); // section 7
 //! ```
+//!
+//! # Choices
+//!
+//! Where the specification leaves a choice, engine and model have made the same one:
+//!
+//! - An item is settled until `item_horizon` after its latest status of any kind (a reminder too),
+//!   so that no status that was counted can come again as a new item's. A horizon is full at its
+//!   millisecond, for forgetting and for "too old" alike.
+//! - A status or answer told twice (same item, status and instant; same respondent, survey and
+//!   instant) counts once, with the details of the greater event id, before any filter is asked.
+//! - The latest payment record, for the currency, is the last by instant, status and event id.
+//! - A voided invoice is gone with what was paid on it (`payment.growth`); the statuses it had
+//!   (failed, reminded, disputed) stay counted. An invoice without `issued` is neither due nor owed.
+//! - "Older than every window" asks no filter: usage is late-dropped by its instant alone.
+//! - `stale_after` counts from the latest event of the measure's source (filters ignored, as for
+//!   "last"), but for `usage.days_since_last` (the latest it reads) and surveys (the latest answer
+//!   in the window). Profile measures age with the latest profile record. `stale` is what would
+//!   have a value; what has none anyway is `missing`.
+//! - A grace of 0 is none, even where the first event is ahead of the clock.
+//! - A dimension's own score weighs its measures among themselves also where the dimension counts
+//!   for nothing; under `signed` it is the score that the dimension alone would make. Its status is
+//!   that of its counted measures (`ok` before `stale` before `missing`), of all where none counts.
+//! - Where nothing can be weighed there is no score that a gate could limit: no gate is shown.
+//!   Under the minimum coverage and in grace, gates are shown with what they would do.
+//! - Deltas of contributions count every part as 0 where there is no score, before or after.
+//! - `band_since` and `previous_band` are null until the band first changes.
+//! - Durations are written in their largest unit (`60m` is `1h`, `2w` is `14d`).
 
-#![allow(dead_code, reason = "each integration test uses its own part of the model")]
+#![allow(
+    dead_code,
+    unused_imports,
+    reason = "each integration test uses its own part of the model"
+)]
 
 pub mod account;
 pub mod band;
