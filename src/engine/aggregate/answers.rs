@@ -2,6 +2,7 @@
 
 use compact_str::CompactString;
 
+use super::items::ItemOutcome;
 use super::reading::{Reading, WindowScan, mean};
 use crate::engine::event::Survey;
 use crate::engine::scorecard::{Filter, MeasureKind, Window};
@@ -34,8 +35,8 @@ enum Respondent {
 }
 
 impl Answers {
-    /// Takes one answer; `false` if the same respondent's of the same instant is known.
-    pub fn apply(&mut self, survey: &Survey<'_>, at: EventTime, event_id: &str) -> bool {
+    /// Takes one answer; the same respondent's of the same instant counts once.
+    pub fn apply(&mut self, survey: &Survey<'_>, at: EventTime, event_id: &str) -> ItemOutcome {
         let answer = Answer {
             survey: survey.survey.as_ref().into(),
             respondent: match &survey.respondent_id {
@@ -51,15 +52,16 @@ impl Answers {
         };
         match self.answers.binary_search_by(|known| known.key().cmp(&answer.key())) {
             Ok(same) => {
-                // Counts once; which of the two stays must not depend on which came first.
-                if self.answers[same].event_id < answer.event_id {
-                    self.answers[same] = answer;
+                // Which of the two stays must not depend on which came first.
+                if self.answers[same].event_id >= answer.event_id {
+                    return ItemOutcome::Repeated;
                 }
-                false
+                self.answers[same] = answer;
+                ItemOutcome::Restated
             }
             Err(place) => {
                 self.answers.insert(place, answer);
-                true
+                ItemOutcome::Taken
             }
         }
     }
@@ -107,9 +109,16 @@ impl Answers {
         scan.reading(mean(sum, count))
     }
 
-    /// The instant of the latest answer that a measure reads.
-    pub fn latest_at(&self, kind: MeasureKind, filter: &Filter) -> Option<EventTime> {
-        self.answers.iter().filter(|a| a.passes(kind, filter)).map(|a| a.at).max()
+    /// The instant of the latest answer that a measure reads at `now`.
+    pub fn latest_at(
+        &self,
+        kind: MeasureKind,
+        window: Window,
+        filter: &Filter,
+        now: EventTime,
+    ) -> Option<EventTime> {
+        let read = self.answers.iter().filter(|a| a.passes(kind, filter));
+        read.map(|a| a.at).filter(|at| window.covers(*at, now)).max()
     }
 
     /// The latest answer of each respondent to each survey among those in the window, in a fixed

@@ -44,20 +44,16 @@ impl DistinctPanes {
         }
     }
 
-    /// Sees a value in the pane of `at`; `false` if that pane has left. Call `advance` first.
-    pub fn add(&mut self, window: Window, at: EventTime, value: u64) -> bool {
+    /// Sees a value in the pane of `at`, if that has not left. Call `advance` first.
+    pub fn add(&mut self, window: Window, at: EventTime, value: u64) {
         let pane = at.pane(window.pane) as i32;
         if pane > self.current {
             if !self.ahead.contains(&(pane, value)) {
                 self.ahead.push((pane, value));
             }
-            return true;
+        } else if pane > self.current - window.panes as i32 {
+            self.see(pane, value);
         }
-        if pane <= self.current - window.panes as i32 {
-            return false;
-        }
-        self.see(pane, value);
-        true
     }
 
     fn see(&mut self, pane: i32, value: u64) {

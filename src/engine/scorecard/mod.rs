@@ -9,7 +9,7 @@ mod parse;
 mod plan;
 
 pub use curve::{Curve, TOLERANCE};
-pub use measure::{Filter, MeasureKind, PANES_MAX, WindowUse, default_pane};
+pub use measure::{Filter, MeasureKind, PANE_MIN, PANES_MAX, WindowUse, default_pane};
 pub use parse::{Parsed, profile_condition};
 
 pub use plan::{DistinctOf, DistinctStore, Plan, Read, TrendStore, Window, WindowStore, fed_by};
