@@ -9,7 +9,7 @@ mod reference;
 use barometer::engine::event::Source;
 use barometer::engine::scorecard::Scorecard;
 use histories::Arrival;
-use judge::Both;
+use judge::{Both, Judged};
 use serde_json::{Value, json};
 
 const MINUTE_MS: i64 = 60_000;
@@ -333,4 +333,43 @@ fn panes_shorter_than_a_minute_are_refused() {
     let problems = Scorecard::parse("card.yaml", &yaml).expect_err("a pane of a second is refused");
     let told: Vec<String> = problems.iter().map(ToString::to_string).collect();
     assert_eq!(told, ["card.yaml:5: dimensions[0].measures[0].pane is `1s`, expected at least 1m"]);
+}
+
+/// The engine alone: the model has no such amounts in mind.
+#[test]
+fn amounts_at_the_end_of_64_bits_stop_there() {
+    let yaml = card(
+        &[
+            "id: quantity, measure: usage.quantity, window: 7d, curve: { linear: { from: 0, to: 9 } }",
+            "id: growth, measure: payment.growth, window: 7d, baseline: 7d, curve: { linear: { from: \
+             0, to: 9 } }",
+            "id: mood, measure: survey.assessment, surveys: [mood], window: 7d, curve: { linear: { \
+             from: 0, to: 100 } }",
+        ],
+        "",
+    );
+    let mut engine = Judged::new(&yaml);
+    let paid = |at: i64| {
+        let fields = json!({
+            "invoice_id": format!("i{at}"), "status": "paid", "amount_minor": i64::MAX,
+            "currency": "EUR",
+        });
+        arrival(Source::Payment, at, fields)
+    };
+    let most = i64::MAX / 1_000;
+    for n in 0..4 {
+        let at = START + n * 4 * DAY_MS;
+        let mood = json!({
+            "survey": "mood", "score": most, "scale_min": -most, "scale_max": most,
+        });
+        let used = json!({"feature": "reports", "quantity": most});
+        for arrival in [paid(at), paid(at + 1), arrival(Source::Survey, at + 1, mood)] {
+            engine.feed(&arrival).expect("the story is well-formed");
+        }
+        engine.feed(&arrival(Source::Usage, at + 1, used)).expect("the story is well-formed");
+    }
+    let report = engine.report("acme");
+    assert_eq!(measure(&report, 0)["value"], i64::MAX as f64 / 1_000.0);
+    assert_eq!(measure(&report, 1)["value"], 1.0);
+    assert_eq!(measure(&report, 2)["value"], 100.0);
 }

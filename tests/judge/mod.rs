@@ -72,6 +72,16 @@ impl Judged {
         report
     }
 
+    /// The report without what depends on the path: which band was entered first.
+    pub fn report_but_for_band(&mut self, account_id: &str) -> Value {
+        let mut report = self.report(account_id);
+        if let Some(report) = report.as_object_mut() {
+            report
+                .retain(|key, _| !matches!(key.as_str(), "band" | "previous_band" | "band_since"));
+        }
+        report
+    }
+
     pub fn reports(&mut self) -> Vec<Value> {
         self.account_ids().iter().map(|account_id| self.report(account_id)).collect()
     }
@@ -182,22 +192,16 @@ impl Both {
         })
     }
 
-    /// All reports without what depends on the path: which band was entered first.
+    /// All reports of the engine, without the bands.
     pub fn reports_but_for_bands(&mut self) -> Vec<Value> {
         let mut account_ids = self.engine.account_ids();
         account_ids.sort();
-        let mut reports: Vec<Value> =
-            account_ids.iter().map(|account_id| self.engine.report(account_id)).collect();
-        for report in &mut reports {
-            let report = report.as_object_mut().expect("a report is an object");
-            report
-                .retain(|key, _| !matches!(key.as_str(), "band" | "previous_band" | "band_since"));
-        }
-        reports
+        account_ids.iter().map(|account_id| self.engine.report_but_for_band(account_id)).collect()
     }
 }
 
-fn record(arrival: &Arrival) -> Record {
+/// The record as the model takes it.
+pub fn record(arrival: &Arrival) -> Record {
     let source = match arrival.source {
         Source::Usage => reference::Source::Usage,
         Source::Ticket => reference::Source::Ticket,

@@ -102,8 +102,7 @@ impl Answers {
         let mut scan = WindowScan::new(window, now);
         let (mut sum, mut count) = (0.0, 0);
         for answer in self.latest(kind, filter, &mut scan) {
-            let length = (answer.scale_max_milli - answer.scale_min_milli) as f64;
-            sum += 100.0 * (answer.score_milli - answer.scale_min_milli) as f64 / length;
+            sum += answer.percent();
             count += 1;
         }
         scan.reading(mean(sum, count))
@@ -150,6 +149,13 @@ impl Answers {
 impl Answer {
     fn key(&self) -> (&str, &Respondent, EventTime) {
         (&self.survey, &self.respondent, self.at)
+    }
+
+    /// The score, from its own scale to 0..=100.
+    fn percent(&self) -> f64 {
+        // A scale may reach from one end of 64 bits to the other.
+        let above_min = |milli: i64| (i128::from(milli) - i128::from(self.scale_min_milli)) as f64;
+        100.0 * above_min(self.score_milli) / above_min(self.scale_max_milli)
     }
 
     fn passes(&self, kind: MeasureKind, filter: &Filter) -> bool {

@@ -221,9 +221,9 @@ impl Invoices {
                 }
                 let (recently, at_all) = (in_recent.covers(change.at), in_both.covers(change.at));
                 if recently {
-                    recent_minor += amount;
+                    recent_minor = recent_minor.saturating_add(amount);
                 } else if at_all {
-                    before_minor += amount;
+                    before_minor = before_minor.saturating_add(amount);
                     any_before = true;
                 }
             }

@@ -50,7 +50,8 @@ impl<A: Amount> PaneRing<A> {
         self.cells.drain(..gone);
         let begun = self.cells.partition_point(|(pane, _)| *pane <= current);
         self.begun = begun as u32;
-        self.total = self.cells[..begun].iter().map(|(_, amount)| (*amount).into()).sum();
+        let amounts = self.cells[..begun].iter().map(|(_, amount)| (*amount).into());
+        self.total = amounts.fold(0, i64::saturating_add);
     }
 
     /// Adds to the pane of `at`, if that has not left the window. Call `advance` first.
@@ -67,7 +68,7 @@ impl<A: Amount> PaneRing<A> {
             self.begun += 1;
         }
         if begun {
-            self.total += amount;
+            self.total = self.total.saturating_add(amount);
         }
     }
 
