@@ -24,7 +24,7 @@ pub struct DistinctPanes {
 impl DistinctPanes {
     /// Moves "now" forward: values leave, panes begin.
     pub fn advance(&mut self, window: Window, now: EventTime) {
-        let current = now.pane(window.pane) as i32;
+        let current = now.pane_near(self.current, window.pane);
         if current == self.current {
             return;
         }
@@ -46,7 +46,7 @@ impl DistinctPanes {
 
     /// Sees a value in the pane of `at`; `false` if that pane has left. Call `advance` first.
     pub fn add(&mut self, window: Window, at: EventTime, value: u64) -> bool {
-        let pane = at.pane(window.pane) as i32;
+        let pane = at.pane_near(self.current, window.pane);
         if pane > self.current {
             if !self.ahead.contains(&(pane, value)) {
                 self.ahead.push((pane, value));

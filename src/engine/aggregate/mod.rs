@@ -249,8 +249,9 @@ impl Aggregate {
     /// Reads one measure at `now`. Time may not go back between calls.
     pub fn read(&mut self, measure: &Measure, read: &Read, plan: &Plan, now: EventTime) -> Reading {
         let reading = self.read_fresh(measure, read, plan, now);
-        match (measure.stale_after, self.last_reading_at(measure, read)) {
-            (Some(stale_after), Some(last_at)) if reading.value.is_some() => {
+        let Some(stale_after) = measure.stale_after else { return reading };
+        match self.last_reading_at(measure, read) {
+            Some(last_at) if reading.value.is_some() => {
                 let stale_at = last_at + stale_after;
                 if stale_at <= now {
                     Reading { value: None, until: reading.until }
@@ -264,10 +265,8 @@ impl Aggregate {
 
     /// Whether a measure has a value that is only missing because it is older than `stale_after`.
     pub fn is_stale(&self, measure: &Measure, read: &Read, now: EventTime) -> bool {
-        match (measure.stale_after, self.last_reading_at(measure, read)) {
-            (Some(stale_after), Some(last_at)) => last_at + stale_after <= now,
-            _ => false,
-        }
+        let Some(stale_after) = measure.stale_after else { return false };
+        self.last_reading_at(measure, read).is_some_and(|last_at| last_at + stale_after <= now)
     }
 
     /// `occurred_at` of the latest event a measure is read from.
@@ -293,7 +292,6 @@ impl Aggregate {
         let ever = |source: Source| self.last_at[source as usize] > EventTime::MIN;
         let (any_usage, any_payment) = (ever(Source::Usage), ever(Source::Payment));
         let currency = self.profile.as_ref().and_then(|profile| profile.currency);
-        let no_items = ItemSources::default();
         let reading = match *read {
             Read::Events { count } => self.read_count(count, plan, now, PaneRing::total),
             Read::ActivePanes { count } => {
@@ -343,10 +341,10 @@ impl Aggregate {
                     Reading { value: Some(days as f64), until }
                 })
             }
-            ref read => {
-                let items = self.items.as_deref().unwrap_or(&no_items);
-                items.read(measure, read, currency, now)
-            }
+            ref read => match self.items.as_deref() {
+                Some(items) => items.read(measure, read, currency, now),
+                None => ItemSources::default().read(measure, read, currency, now),
+            },
         };
         let known = match super::scorecard::fed_by(measure.kind).first() {
             Some(Source::Usage) => any_usage,
