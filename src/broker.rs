@@ -49,7 +49,8 @@ pub enum Fetched<R> {
 /// [`Broker::release`] before the group can go on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
-    /// These inputs are now this member's (in addition to what it holds).
+    /// These inputs are now this member's (in addition to what it holds). None at all, for a spare
+    /// member, needs no answer.
     Assigned(Vec<Input>),
     /// These are taken away; offsets of them may still be committed before `release`.
     Revoked(Vec<Input>),
@@ -179,7 +180,9 @@ pub trait Broker {
     type Record: InputRecord;
 
     /// Serves the group and waits up to `timeout` for something to do: a change of assignment, or
-    /// a record or end-of-partition on any accepted input. Returns at once if there is something.
+    /// a record or end-of-partition on any accepted input. Returns at once if there is something;
+    /// what waits on an input that was not fetched from since the last call is nothing new, so an
+    /// input may be left waiting without `poll` becoming a busy loop. May return early with nothing.
     ///
     /// # Errors
     /// `Retriable` while no broker can be reached (the client goes on trying by itself), `Fatal`
@@ -203,14 +206,17 @@ pub trait Broker {
     /// `Retriable` on a time-out or a broker that cannot be reached.
     fn watermarks(&mut self, input: Input, timeout: Duration) -> Result<(i64, i64), BrokerError>;
 
-    /// Answers [`Change::Assigned`]: starts fetching each input at its offset.
+    /// Answers [`Change::Assigned`]: starts fetching each input at its offset. Best given for the
+    /// whole change in one call. An input that was accepted before is read again from the offset
+    /// given, and nothing fetched before the call is handed out any more.
     ///
     /// # Errors
     /// `Fatal` when the client refuses.
     fn accept(&mut self, start: &[(Input, i64)]) -> Result<(), BrokerError>;
 
     /// Answers [`Change::Revoked`] and [`Change::Lost`]: stops fetching these inputs; what was
-    /// fetched of them and not taken is dropped.
+    /// fetched of them and not taken is dropped. The group goes on when all of a change's inputs are
+    /// released. Inputs that nobody took away bring nothing until they are accepted again.
     ///
     /// # Errors
     /// `Fatal` when the client refuses.

@@ -7,17 +7,21 @@
 //!
 //! In reading order: `engine` decides; `task` feeds it one partition number in record-time order;
 //! `worker` polls, works and commits through the `broker` trait, behind which `kafka` stands; `view`
-//! holds what has been committed, for `http` to show.
+//! holds what has been committed, for `http` to show; `app` wires them together from a `config`.
 
 pub mod engine;
 
+pub mod app;
 pub mod broker;
+pub mod cli;
 pub mod clock;
+pub mod config;
 pub mod http;
 pub mod input;
 pub mod kafka;
 pub mod partitioner;
 pub mod routing;
+pub mod simulate;
 pub mod task;
 pub mod telemetry;
 pub mod view;

@@ -1,3 +1,7 @@
 //! `barometer`, the command.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    barometer::cli::main()
+}

@@ -14,7 +14,7 @@ use tracing::{error, info, warn};
 use crate::broker::{
     Broker, BrokerError, Change, Committed, EndOffsets, ErrorClass, Input, Processed,
 };
-use crate::clock::Clock;
+use crate::clock::{self, Clock};
 use crate::engine::Stats;
 use crate::engine::event::Source;
 use crate::engine::time::EventTime;
@@ -120,7 +120,7 @@ impl<B: Broker> Worker<B> {
             tasks: HashMap::new(),
             parked: HashMap::new(),
             ends: None,
-            last_commit: Instant::now(),
+            last_commit: clock::monotonic(),
             retry: None,
             trouble_logged: None,
         }
@@ -129,7 +129,7 @@ impl<B: Broker> Worker<B> {
     /// Runs until the process is to stop, then commits what was processed and leaves the group.
     ///
     /// # Errors
-    /// When it cannot go on: fenced, fatal, or topics that cannot be read together.
+    /// When it cannot go on: a fatal error, or topics that cannot be read together.
     pub fn run(mut self) -> Result<(), WorkerError> {
         let mut outcome = Ok(());
         while !self.shared.stop.load(Ordering::Relaxed) {
@@ -208,7 +208,9 @@ impl<B: Broker> Worker<B> {
             start.extend(assigned.task.processed().into_iter().map(|p| (p.input, p.offset)));
             self.tasks.insert(partition, assigned);
         }
-        self.broker.accept(&start)?;
+        if !start.is_empty() {
+            self.broker.accept(&start)?;
+        }
         // What was asked before does not cover what is assigned now.
         self.ends = None;
         self.shared.view.set_condition(self.number, Condition::Ready);
@@ -362,7 +364,7 @@ impl<B: Broker> Worker<B> {
     }
 
     fn is_commit_due(&self, taken: usize) -> bool {
-        if self.retry.as_ref().is_some_and(|retry| Instant::now() < retry.at) {
+        if self.retry.as_ref().is_some_and(|retry| clock::monotonic() < retry.at) {
             return false;
         }
         let tasks = || self.tasks.values().map(|assigned| &assigned.task);
@@ -381,11 +383,11 @@ impl<B: Broker> Worker<B> {
 
     /// Tries one commit of everything that was processed.
     fn try_commit(&mut self) -> Result<(), WorkerError> {
-        let started = Instant::now();
+        let started = clock::monotonic();
         match self.commit() {
             Ok(()) => {
                 self.retry = None;
-                self.last_commit = Instant::now();
+                self.last_commit = clock::monotonic();
                 self.shared.metrics.add_transaction(Outcome::Committed);
                 self.shared.metrics.observe_commit(started.elapsed().as_secs_f64());
                 Ok(())
@@ -458,7 +460,7 @@ impl<B: Broker> Worker<B> {
         let outcome = if unclear { Outcome::Unclear } else { Outcome::Aborted };
         self.shared.metrics.add_transaction(outcome);
         let pause = self.retry.as_ref().map_or(BACKOFF.0, |r| (r.pause * 2).min(BACKOFF.1));
-        self.retry = Some(Retry { at: Instant::now() + pause, pause, unclear });
+        self.retry = Some(Retry { at: clock::monotonic() + pause, pause, unclear });
         self.trouble(error)?;
         if !unclear && let Err(error) = self.broker.abort() {
             // Whether the abort came through is unknown: a new producer settles it.
@@ -473,12 +475,16 @@ impl<B: Broker> Worker<B> {
     /// Says what is wrong, not too often; an error that cannot be waited out is handed on.
     fn trouble(&mut self, error: BrokerError) -> Result<(), WorkerError> {
         match error.class {
-            ErrorClass::Fatal | ErrorClass::Fenced => Err(error.into()),
-            ErrorClass::Retriable | ErrorClass::Abortable | ErrorClass::Unclear => {
+            ErrorClass::Fatal => Err(error.into()),
+            // A member whose partitions have moved on hears of it at its next poll.
+            ErrorClass::Fenced
+            | ErrorClass::Retriable
+            | ErrorClass::Abortable
+            | ErrorClass::Unclear => {
                 let logged = self.trouble_logged;
                 if logged.is_none_or(|at| at.elapsed() >= TROUBLE_LOGGED_EVERY) {
                     warn!(worker = self.number, class = ?error.class, %error, "trying again");
-                    self.trouble_logged = Some(Instant::now());
+                    self.trouble_logged = Some(clock::monotonic());
                 }
                 let waiting = Condition::Waiting(error.message);
                 self.shared.view.set_condition(self.number, waiting);
@@ -508,20 +514,20 @@ impl<B: Broker> Worker<B> {
 
     /// Finishes the open work (unless something is wrong) and leaves the group.
     fn stop(mut self, commit: bool) {
-        let deadline = Instant::now() + STOP_TIMEOUT;
+        let deadline = clock::monotonic() + STOP_TIMEOUT;
         while commit
-            && Instant::now() < deadline
+            && clock::monotonic() < deadline
             && self.tasks.values().any(|assigned| assigned.task.is_dirty())
         {
             if self.try_commit().is_err() {
                 break;
             }
             if let Some(retry) = &self.retry {
-                std::thread::sleep(retry.pause.min(deadline - Instant::now().min(deadline)));
+                std::thread::sleep(retry.pause.min(deadline - clock::monotonic().min(deadline)));
             }
         }
         self.shared.view.set_condition(self.number, Condition::Stopped);
-        self.broker.close(deadline.saturating_duration_since(Instant::now()));
+        self.broker.close(deadline.saturating_duration_since(clock::monotonic()));
     }
 }
 

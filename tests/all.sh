@@ -19,15 +19,15 @@ kafka_start=""
 clean_up() {
   local code=$?
   trap '' INT TERM HUP
+  # Still starting: it takes down what it has put up, and only then is nothing left to stop.
   if [ -n "$kafka_start" ]; then
-    # Still starting: it cleans up after itself, and only then is there nothing left to stop.
     kill "$kafka_start" 2>/dev/null || true
     wait "$kafka_start" 2>/dev/null || true
-    tests/kafka/broker.sh stop "$scratch/kafka" || true
-    if [ "$code" != 0 ]; then
-      grep -hE ' (WARN|ERROR|FATAL) ' "$scratch"/kafka/broker-*/log 2>/dev/null | tail -n 20 \
-        | sed 's/^/kafka: /' >&2 || true
-    fi
+  fi
+  tests/kafka/broker.sh stop "$scratch/kafka" || true
+  if [ "$code" != 0 ]; then
+    grep -hE ' (WARN|ERROR|FATAL) ' "$scratch"/kafka/broker-*/log 2>/dev/null | tail -n 20 \
+      | sed 's/^/kafka: /' >&2 || true
   fi
   rm -rf "$scratch"
   [ "$code" = 0 ] || echo "tests/all.sh: failed in \"$section_now\"" >&2
@@ -60,7 +60,10 @@ cargo test --locked --no-run
 
 section "wait for Kafka"
 if [ -n "$kafka_start" ]; then
-  wait "$kafka_start" || {
+  kafka_code=0
+  wait "$kafka_start" || kafka_code=$?
+  kafka_start=""
+  [ "$kafka_code" = 0 ] || {
     cat "$scratch/kafka-start.err" >&2
     echo "tests/all.sh: Kafka did not start" >&2
     exit 1

@@ -322,7 +322,9 @@ fn ten_thousand_malformed_records_are_all_refused_with_their_own_code() {
             }
         }
     }
-    assert!(codes.into_iter().eq(ReasonCode::ALL), "the corpus covers every code");
+    // Where a record belongs is not for decoding to say.
+    let decoded = ReasonCode::ALL.into_iter().filter(|code| *code != ReasonCode::Misrouted);
+    assert!(codes.into_iter().eq(decoded), "the corpus covers every code of the decoder");
 }
 
 #[test]

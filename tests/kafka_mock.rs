@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use barometer::broker::{
-    Broker, Change, ErrorClass, Fetched, Input, InputRecord, OutputRecord, OutputTopic, Processed,
+    Broker, Change, End, ErrorClass, Fetched, Input, InputRecord, OutputRecord, OutputTopic,
+    Processed,
 };
 use barometer::clock::Clock;
 use barometer::engine::event::Source;
@@ -69,7 +70,7 @@ fn events_are_written_read_to_the_end_and_committed() {
 
     broker.begin().unwrap();
     broker
-        .send(OutputRecord {
+        .send(&OutputRecord {
             topic: OutputTopic::Events,
             partition: None,
             key: Some(b"account-1".to_vec()),
@@ -91,7 +92,7 @@ fn events_are_written_read_to_the_end_and_committed() {
             break answer.ends;
         }
     };
-    assert!(ends.contains(&(USAGE, 100)), "{ends:?}");
+    assert!(ends.contains(&End { input: USAGE, stable: 100, high: 100 }), "{ends:?}");
     broker.close(WAIT);
 }
 

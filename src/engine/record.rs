@@ -80,6 +80,9 @@ pub struct Change<'a> {
     pub to: Option<f64>,
     /// What it did to the score.
     pub points: f64,
+    /// A gate's reason; absent for measures.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<&'a str>,
 }
 
 /// Writes a verdict as a record of the events topic. `source` is the producing service's
@@ -132,13 +135,16 @@ pub fn band_changed(verdict: &Verdict) -> BandChanged<'_> {
 
 fn change<'a>(verdict: &'a Verdict, movement: &Movement) -> Change<'a> {
     let card = &*verdict.card;
-    let (id, rule) = match movement.part {
+    let (id, rule, reason) = match movement.part {
         Part::Measure(index) => {
             let rule = card.measure(index);
-            (rule.id.as_str(), Some(rule))
+            (rule.id.as_str(), Some(rule), None)
         }
-        Part::Gate(index) => (card.gates[index].id.as_str(), None),
-        Part::StartAndClamp => ("start_and_clamp", None),
+        Part::Gate(index) => {
+            let gate = &card.gates[index];
+            (gate.id.as_str(), None, Some(gate.reason.as_str()))
+        }
+        Part::StartAndClamp => ("start_and_clamp", None, None),
     };
     Change {
         id,
@@ -147,5 +153,6 @@ fn change<'a>(verdict: &'a Verdict, movement: &Movement) -> Change<'a> {
         from: movement.from,
         to: movement.to,
         points: movement.points,
+        reason,
     }
 }

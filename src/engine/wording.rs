@@ -59,28 +59,6 @@ pub fn sentence(card: &Scorecard, movement: &Movement) -> String {
     }
 }
 
-/// The same for one narrow line: `active users 12 -> 5 in 28 d (-7.3)`.
-pub fn phrase(card: &Scorecard, movement: &Movement) -> String {
-    let points = format!("({:+.1})", movement.points);
-    let value = |value: Option<f64>| value.map_or("none".to_owned(), number);
-    match movement.part {
-        Part::Measure(index) => {
-            let measure = card.measure(index);
-            let window = match measure.window {
-                Some(window) => format!(" in {}", spaced(window)),
-                None => String::new(),
-            };
-            let values = match (movement.from, movement.to) {
-                (from, to) if from == to => value(to),
-                (from, to) => format!("{} -> {}", value(from), value(to)),
-            };
-            format!("{} {values}{window} {points}", label(measure))
-        }
-        Part::Gate(index) => format!("{} {points}", card.gates[index].reason),
-        Part::StartAndClamp => format!("start and limits {points}"),
-    }
-}
-
 /// A measure's id as words.
 fn label(measure: &Measure) -> String {
     let words = measure.id.split(['_', '-']).map(|word| match word {
@@ -116,8 +94,8 @@ fn spaced(span: Span) -> String {
     format!("{} {}", &text[..unit], &text[unit..])
 }
 
-/// At most two decimals below ten, one above.
-fn number(value: f64) -> String {
+/// A measured number for people: at most two decimals below ten, one above.
+pub fn number(value: f64) -> String {
     let decimals = if value.abs() < 10.0 { 2 } else { 1 };
     let text = format!("{value:.decimals$}");
     let text = text.trim_end_matches('0').trim_end_matches('.');

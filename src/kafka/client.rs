@@ -10,7 +10,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, RebalanceProtocol};
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{DeliveryResult, Message};
 use rdkafka::producer::{BaseProducer, NoCustomPartitioner, Producer, ProducerContext};
 use rdkafka::types::RDKafkaRespErr;
@@ -121,9 +121,12 @@ impl ConsumerContext for GroupContext {
         }
         let rows = native::rows(partitions);
         let inputs = rows.into_iter().map(|row| (row.topic, row.partition)).collect();
+        // The library says "lost" only of what it takes away itself. A revocation that waited here
+        // until the group gave the member up is no different by now.
+        let lost = consumer.assignment_lost() || native::group_generation(consumer).is_none();
         lock(&self.rebalances).push_back(if assigned {
             Rebalance::Assigned(inputs)
-        } else if consumer.assignment_lost() {
+        } else if lost {
             Rebalance::Lost(inputs)
         } else {
             Rebalance::Revoked(inputs)
@@ -149,13 +152,21 @@ fn answer_at_once(
 /// Counts on every record to be acknowledged, and keeps the first failure.
 #[derive(Default)]
 pub(super) struct SinkContext {
-    first_failure: Mutex<Option<String>>,
+    first_failure: Mutex<Option<DeliveryFailure>>,
     failed: AtomicBool,
+}
+
+/// A record that was handed over and not written.
+pub(super) struct DeliveryFailure {
+    /// Thrown away by the client because of something else that went wrong before.
+    pub(super) purged: bool,
+    /// Which record it was, and why.
+    pub(super) message: String,
 }
 
 impl SinkContext {
     /// The first delivery that failed since the last call.
-    pub(super) fn take_failure(&self) -> Option<String> {
+    pub(super) fn take_failure(&self) -> Option<DeliveryFailure> {
         if !self.failed.swap(false, Ordering::SeqCst) {
             return None;
         }
@@ -183,12 +194,17 @@ impl ProducerContext for SinkContext {
         let mut first = lock(&self.first_failure);
         if first.is_none() {
             let size = record.payload().map_or(0, <[u8]>::len);
-            *first = Some(format!(
+            let purged = matches!(
+                error.rdkafka_error_code(),
+                Some(RDKafkaErrorCode::PurgeQueue | RDKafkaErrorCode::PurgeInflight)
+            );
+            let message = format!(
                 "record with key `{}` ({size} bytes) for topic `{}` was not written: {}",
                 printable_key(record.key()),
                 record.topic(),
                 describe(error)
-            ));
+            );
+            *first = Some(DeliveryFailure { purged, message });
         }
         self.failed.store(true, Ordering::SeqCst);
     }

@@ -175,8 +175,15 @@ impl KafkaSettings {
         config
     }
 
-    /// For a consumer outside the group: questions after ends, admin.
-    pub(super) fn reader_config(&self) -> ClientConfig {
+    /// For a consumer outside the group that asks after ends.
+    pub(super) fn watch_config(&self) -> ClientConfig {
+        let mut config = self.reader_config();
+        // Checked against a session time-out that this client has no use for.
+        config.remove("max.poll.interval.ms");
+        config
+    }
+
+    fn reader_config(&self) -> ClientConfig {
         let mut config = self.common_config();
         // Records here are small: with librdkafka's defaults (100,000 records, 1 s of backing off
         // when that many wait) a consumer never gets past 0.2 M records a second.
@@ -348,7 +355,7 @@ mod tests {
                 };
                 for config in [
                     settings.member_config(0),
-                    settings.reader_config(),
+                    settings.watch_config(),
                     settings.sink_config(0),
                     settings.writer_config(),
                 ] {

@@ -1,4 +1,4 @@
-//! Asks, a few times a second, where the ends of the accepted inputs are.
+//! Asks, many times a second, where the ends of the accepted inputs are.
 //!
 //! The engine's clock may follow the wall clock only up to a moment at which nothing lay ahead, so
 //! the question is asked all the time, by a thread and a client of its own: on the consumer's
@@ -21,8 +21,9 @@ use super::native::{Queue, Waker, rows};
 use crate::broker::{BrokerError, End, EndOffsets, ErrorClass, Input};
 use crate::clock::Clock;
 
-/// Time between two questions.
-const PAUSE: Duration = Duration::from_millis(250);
+/// Time between two questions. No record is taken before a question younger than it has been
+/// answered, so this is what the merge by record time costs in latency.
+const PAUSE: Duration = Duration::from_millis(50);
 /// How long one question may take. A broker that is slower than this counts as gone.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -57,16 +58,22 @@ impl EndOffsetWatch {
         clock: Clock,
         waker: &Arc<Waker>,
     ) -> Result<EndOffsetWatch, BrokerError> {
-        let client: BaseConsumer<QuietContext> = settings
-            .reader_config()
-            .create_with_context(QuietContext)
-            .map_err(|error| broker_error(ErrorClass::Fatal, "making a Kafka client", &error))?;
+        let client = |isolation: &str| {
+            let made: Result<BaseConsumer<QuietContext>, KafkaError> = settings
+                .watch_config()
+                .set("isolation.level", isolation)
+                .create_with_context(QuietContext);
+            made.map(Arc::new)
+                .map_err(|error| broker_error(ErrorClass::Fatal, "making a Kafka client", &error))
+        };
+        let clients =
+            Clients { stable: client("read_committed")?, high: client("read_uncommitted")? };
         let shared = Arc::new(Shared::default());
         let thread = std::thread::Builder::new()
             .name("end-offsets".to_owned())
             .spawn({
                 let (shared, waker) = (Arc::clone(&shared), Arc::clone(waker));
-                move || watch(&Arc::new(client), clock, &shared, &waker)
+                move || watch(&clients, clock, &shared, &waker)
             })
             .map_err(|error| BrokerError {
                 class: ErrorClass::Fatal,
@@ -100,15 +107,21 @@ impl Drop for EndOffsetWatch {
     }
 }
 
+/// The same question is answered differently to readers of different isolation.
+struct Clients {
+    /// Told the last stable offset, which an open transaction holds back.
+    stable: Arc<BaseConsumer<QuietContext>>,
+    /// Told the offset after the last record, whosever it is.
+    high: Arc<BaseConsumer<QuietContext>>,
+}
+
 /// The thread: ask, pause, ask again.
-fn watch(
-    client: &Arc<BaseConsumer<QuietContext>>,
-    clock: Clock,
-    shared: &Shared,
-    waker: &Arc<Waker>,
-) {
+fn watch(clients: &Clients, clock: Clock, shared: &Shared, waker: &Arc<Waker>) {
     let own_waker = Arc::new(Waker::default());
-    let events = Queue::of_client(client, &own_waker);
+    let events: Vec<_> = [&clients.stable, &clients.high]
+        .into_iter()
+        .map(|client| (client, Queue::of_client(client, &own_waker)))
+        .collect();
     let mut failing = false;
     loop {
         let (wanted, edition) = {
@@ -122,7 +135,7 @@ fn watch(
             (state.wanted.clone(), state.edition)
         };
         let asked_at = clock.now();
-        match ask(client, &wanted) {
+        match ask_both(clients, &wanted) {
             Ok(ends) => {
                 failing = false;
                 let mut state = lock(&shared.state);
@@ -137,12 +150,15 @@ fn watch(
                     tracing::warn!(reason = describe(&error), "no answer about end offsets");
                 }
                 failing = true;
-                refresh_leaders(client, &wanted);
+                refresh_leaders(&clients.stable, &wanted);
+                refresh_leaders(&clients.high, &wanted);
             }
         }
-        // Logs and errors of this client arrive on its queue and must be taken from there.
-        while events.as_ref().is_some_and(|events| events.waiting() > 0) {
-            drop(client.poll(Duration::ZERO));
+        // Logs and errors of a client arrive on its queue and must be taken from there.
+        for (client, queue) in &events {
+            while queue.as_ref().is_some_and(|queue| queue.waiting() > 0) {
+                drop(client.poll(Duration::ZERO));
+            }
         }
         let state = lock(&shared.state);
         let unchanged = |state: &mut State| state.edition == edition && !state.stopping;
@@ -150,30 +166,38 @@ fn watch(
     }
 }
 
+fn ask_both(clients: &Clients, wanted: &BTreeMap<Input, String>) -> Result<Vec<End>, KafkaError> {
+    let stable = ask(&clients.stable, wanted)?;
+    let high = ask(&clients.high, wanted)?;
+    let end = |(input, stable)| {
+        let high = *high.get(&input)?;
+        Some(End { input, stable, high })
+    };
+    Ok(stable.into_iter().filter_map(end).collect())
+}
+
 /// One question after all inputs: one request to each leader.
 fn ask(
     client: &BaseConsumer<QuietContext>,
     wanted: &BTreeMap<Input, String>,
-) -> Result<Vec<End>, KafkaError> {
+) -> Result<BTreeMap<Input, i64>, KafkaError> {
     let mut question = TopicPartitionList::with_capacity(wanted.len());
     for (input, topic) in wanted {
-        // As a timestamp, "end" asks for the offset after the last record: for a read_committed
-        // client that is the last stable offset, which an open transaction holds back.
+        // As a timestamp, "end" asks for the offset after the last record this client may see.
         question.add_partition_offset(topic, input.partition, Offset::End)?;
     }
     let answer = client.offsets_for_times(question, ANSWER_TIMEOUT)?;
     let by_topic: BTreeMap<(&str, i32), Input> =
         wanted.iter().map(|(input, topic)| ((topic.as_str(), input.partition), *input)).collect();
-    let mut ends = Vec::with_capacity(wanted.len());
+    let mut ends = BTreeMap::new();
     for row in rows(&answer) {
         if let Some(code) = row.error {
             return Err(KafkaError::OffsetFetch(code));
         }
         if let Some(input) = by_topic.get(&(row.topic.as_str(), row.partition)) {
-            ends.push(End { input: *input, stable: row.offset, high: row.offset });
+            ends.insert(*input, row.offset);
         }
     }
-    ends.sort_unstable_by_key(|end| end.input);
     Ok(ends)
 }
 

@@ -15,6 +15,8 @@ pub(super) enum Step {
     Init,
     /// Opening a transaction.
     Begin,
+    /// Writing the records.
+    Records,
     /// Adding the consumer's offsets.
     Offsets,
     /// Making it all visible.
@@ -41,7 +43,7 @@ pub(super) fn classify_step(step: Step, code: Code, verdict: Verdict) -> ErrorCl
     match step {
         // Nothing can have been committed yet, so whatever it was, aborting puts it right: the sink
         // makes a new producer where the old one has died.
-        Step::Begin | Step::Offsets => ErrorClass::Abortable,
+        Step::Begin | Step::Records | Step::Offsets => ErrorClass::Abortable,
         Step::Commit if verdict.must_abort => ErrorClass::Abortable,
         Step::Commit => ErrorClass::Unclear,
         Step::Init if verdict.fatal => ErrorClass::Fatal,
@@ -50,6 +52,9 @@ pub(super) fn classify_step(step: Step, code: Code, verdict: Verdict) -> ErrorCl
 }
 
 /// Judges a failed call outside transactions (reading offsets, admin, producing).
+///
+/// A topic nobody knows counts as trouble that passes: a broker that has just started, or has not
+/// heard of a new topic yet, says the same. Whether topics are there is checked before.
 pub(super) fn classify(code: Code) -> ErrorClass {
     if is_hopeless(code) {
         return ErrorClass::Fatal;
@@ -60,9 +65,6 @@ pub(super) fn classify(code: Code) -> ErrorClass {
         | Code::AutoOffsetReset
         | Code::OffsetOutOfRange
         | Code::LogTruncation
-        | Code::UnknownTopicOrPartition
-        | Code::UnknownTopic
-        | Code::UnknownPartition
         | Code::InvalidTopic
         | Code::InvalidArgument
         | Code::NotImplemented
@@ -97,7 +99,6 @@ pub(super) fn classify_offset_commit(code: Code) -> ErrorClass {
         | Code::MessageTimedOut
         | Code::BrokerTransportFailure
         | Code::NetworkException => ErrorClass::Unclear,
-        Code::UnknownTopicOrPartition | Code::UnknownPartition => ErrorClass::Retriable,
         code => classify(code),
     }
 }
@@ -209,6 +210,7 @@ mod tests {
         let judged = |step| classify_step(step, Code::OperationTimedOut, Verdict::default());
         assert_eq!(judged(Step::Init), ErrorClass::Retriable);
         assert_eq!(judged(Step::Begin), ErrorClass::Abortable);
+        assert_eq!(judged(Step::Records), ErrorClass::Abortable);
         assert_eq!(judged(Step::Offsets), ErrorClass::Abortable);
         assert_eq!(judged(Step::Commit), ErrorClass::Unclear);
     }

@@ -14,6 +14,7 @@ mod ends;
 mod error;
 mod mock;
 mod native;
+mod reader;
 mod sink;
 mod source;
 mod writer;
@@ -27,6 +28,7 @@ pub use admin::{
 pub use config::{Delivery, GroupProtocol, KafkaSettings, OffsetReset, refused_keys};
 pub use mock::MockKafka;
 pub use native::KafkaRecord;
+pub use reader::TopicReader;
 pub use writer::{EventWriter, WriteError};
 
 use crate::broker::{

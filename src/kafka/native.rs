@@ -298,6 +298,22 @@ impl Drop for KafkaRecord {
     }
 }
 
+/// The generation (or, in the new protocol, the epoch) in which a consumer is a member of its group.
+/// `None` when it is none at the moment.
+pub(super) fn group_generation(client: &impl Client) -> Option<i32> {
+    // SAFETY: the client is alive; the metadata are null or ours to destroy, once, after the read.
+    let generation = unsafe {
+        let metadata = raw::rd_kafka_consumer_group_metadata(client.native());
+        if metadata.is_null() {
+            return None;
+        }
+        let generation = raw::rd_kafka_consumer_group_metadata_generation_id(metadata);
+        raw::rd_kafka_consumer_group_metadata_destroy(metadata);
+        generation
+    };
+    (generation >= 0).then_some(generation)
+}
+
 /// What stands in one row of a list of partitions.
 pub(super) struct Row {
     pub(super) topic: String,

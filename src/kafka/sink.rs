@@ -17,10 +17,10 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, NoCustomPartitioner, Producer, PurgeConfig};
 
-use super::client::{SinkContext, printable_key};
+use super::client::{DeliveryFailure, SinkContext, printable_key};
 use super::config::{Delivery, KafkaSettings};
 use super::error::{Step, Verdict, broker_error, classify, classify_step, describe};
-use super::native::{Queue, Waker};
+use super::native::{self, Queue, Waker};
 use super::source::Member;
 use crate::broker::{BrokerError, ErrorClass, OutputRecord};
 
@@ -39,6 +39,8 @@ pub(super) struct Sink {
     waker: Arc<Waker>,
     /// Between `begin` and the end of the transaction.
     open: bool,
+    /// A record of this producer was not written.
+    tainted: bool,
 }
 
 struct Live {
@@ -56,6 +58,7 @@ impl Sink {
             producer: None,
             waker: Arc::default(),
             open: false,
+            tainted: false,
         }
     }
 
@@ -82,7 +85,8 @@ impl Sink {
 
     /// Opens a transaction.
     pub(super) fn begin(&mut self) -> Result<(), BrokerError> {
-        self.settle(self.settings.transaction_timeout)?;
+        // One that was left open, say after being fenced, would refuse to be begun again.
+        self.abort()?;
         let live = self.live()?;
         // What failed before this transaction was answered for when it failed.
         drop(live.native.context().take_failure());
@@ -135,7 +139,31 @@ impl Sink {
         }
         match live.native.context().take_failure() {
             None => Ok(()),
-            Some(message) => Err(BrokerError { class: ErrorClass::Abortable, message }),
+            Some(failure) => Err(self.spoilt(failure)),
+        }
+    }
+
+    /// A record was not written. The client throws the others away with it, so the first one heard
+    /// of may not be the one at fault.
+    fn spoilt(&mut self, failure: DeliveryFailure) -> BrokerError {
+        self.tainted = true;
+        // The cause is known to the transaction, and any call that does not fit its state says it:
+        // a transaction that is open cannot be begun.
+        let cause = self.live().ok().filter(|_| self.is_transactional()).and_then(|live| {
+            live.native.begin_transaction().err().filter(|error| match error {
+                KafkaError::Transaction(error) => error.txn_requires_abort() || error.is_fatal(),
+                _ => false,
+            })
+        });
+        match cause {
+            Some(cause) => {
+                let mut failed = self.give_up(Step::Records, &cause);
+                if !failure.purged && failed.class == ErrorClass::Abortable {
+                    failed.message = failure.message;
+                }
+                failed
+            }
+            None => BrokerError { class: ErrorClass::Abortable, message: failure.message },
         }
     }
 
@@ -149,11 +177,22 @@ impl Sink {
         let timeout = self.settings.transaction_timeout;
         if offsets.count() > 0 {
             // Asked for at the last moment: it names the generation of the group, by which the
-            // broker refuses a member whose partitions have moved on.
-            let group = member.group_metadata().ok_or_else(|| BrokerError {
-                class: ErrorClass::Abortable,
-                message: "the consumer has no group to commit offsets of".to_owned(),
-            })?;
+            // broker refuses a member whose partitions have moved on. A member that has dropped out
+            // has none, and the broker would take its offsets as anybody's.
+            let generation = native::group_generation(member);
+            let group = member.group_metadata();
+            let (Some(_), Some(group), false) =
+                (generation, group, generation != native::group_generation(member))
+            else {
+                return Err(BrokerError {
+                    class: ErrorClass::Fenced,
+                    message: format!(
+                        "producer `{}`: the consumer is no longer a member of its group, so its \
+                         offsets were not committed",
+                        self.settings.transactional_id(self.worker)
+                    ),
+                });
+            };
             // While the group's coordinator is down this call can outlast its time-out (librdkafka
             // issue 5456). A watchdog, when there is one, belongs around this line.
             let sent = self.live()?.native.send_offsets_to_transaction(offsets, &group, timeout);
@@ -181,6 +220,12 @@ impl Sink {
             drop(live.native.context().take_failure());
             return Ok(());
         }
+        if self.tainted {
+            // After a record was refused by the broker the client counts its sequence numbers
+            // wrong: the next transaction would fail too.
+            self.reset();
+            return self.settle(timeout);
+        }
         let aborted = live.abort(&self.waker, timeout);
         if let Err(error) = aborted {
             tracing::warn!(
@@ -198,6 +243,7 @@ impl Sink {
     pub(super) fn reset(&mut self) {
         self.producer = None;
         self.open = false;
+        self.tainted = false;
     }
 
     /// Takes in what the client has to say, without waiting.
@@ -245,6 +291,7 @@ impl Sink {
         let tried = match step {
             Step::Init => "registering",
             Step::Begin => "beginning a transaction",
+            Step::Records => "writing the records of the transaction",
             Step::Offsets => "adding the consumed offsets to the transaction",
             Step::Commit => "committing the transaction",
         };
@@ -287,15 +334,20 @@ impl Live {
         }
     }
 
+    /// Aborts the transaction. The library throws away what it has not sent, waits for what it has,
+    /// and meanwhile wants its deliveries taken in: so the call runs beside.
     fn abort(&self, waker: &Waker, timeout: Duration) -> Result<(), KafkaError> {
-        // What is still queued is purged first, or aborting would wait for nobody to take its
-        // delivery reports in.
-        self.native.purge(PurgeConfig::default().queue().inflight());
-        while self.native.in_flight_count() > 0 {
-            self.serve(waker, NAP);
-        }
+        const NAP: Duration = Duration::from_millis(5);
+        let aborted = std::thread::scope(|scope| {
+            let native = &self.native;
+            let aborting = scope.spawn(move || native.abort_transaction(timeout));
+            while !aborting.is_finished() {
+                self.serve(waker, NAP);
+            }
+            aborting.join().expect("the library's calls do not panic")
+        });
         drop(self.native.context().take_failure());
-        self.native.abort_transaction(timeout)
+        aborted
     }
 }
 

@@ -26,7 +26,7 @@ use super::error::{
 };
 use super::native::{KafkaRecord, Queue, Taken, Waker, rows};
 use crate::broker::{
-    BrokerError, Change, Committed, EndOffsets, ErrorClass, Fetched, Input, Processed,
+    BrokerError, Change, Committed, EndOffsets, ErrorClass, Fetched, Input, InputRecord, Processed,
 };
 use crate::clock::Clock;
 use crate::engine::event::Source;
@@ -66,6 +66,9 @@ struct Held {
     position: i64,
     /// Released though nobody took it away: nothing of it is handed out until it is accepted again.
     released: bool,
+    /// Fetching was started anew at `position` while older records may still have been waiting:
+    /// what lies below it has been handed out already.
+    restarted: bool,
     /// `poll` has returned because of what waits here, and nobody has fetched since: no reason to
     /// return again.
     announced: bool,
@@ -195,11 +198,14 @@ impl GroupSource {
             while queue.waiting() > 0 {
                 queue.take(SERVED_MAX, drop);
             }
-            self.held.insert(input, Held { queue, position, released: false, announced: false });
+            let held =
+                Held { queue, position, released: false, restarted: false, announced: false };
+            self.held.insert(input, held);
         }
         for (input, position) in &again {
             let held = self.held.get_mut(input).expect("partitioned by being held");
-            (held.position, held.released, held.announced) = (*position, false, false);
+            held.position = *position;
+            (held.released, held.restarted, held.announced) = (false, false, false);
         }
         let again: BTreeSet<Input> = again.into_iter().map(|(input, _)| input).collect();
         let new: BTreeSet<Input> = new.into_iter().map(|(input, _)| input).collect();
@@ -212,13 +218,16 @@ impl GroupSource {
     }
 
     /// Tells the group that the new inputs are held, and fetches them.
-    fn answer_assignment(&self, new: &BTreeSet<Input>) -> Result<(), KafkaError> {
+    fn answer_assignment(&mut self, new: &BTreeSet<Input>) -> Result<(), KafkaError> {
         if self.is_cooperative() {
             self.seek(&self.held.keys().filter(|input| !new.contains(input)).copied().collect())?;
             self.member.incremental_assign(&self.positions(new))
         } else {
             // Eager members name everything at once; who is named again starts anew at the position
             // kept here.
+            for (input, held) in &mut self.held {
+                held.restarted |= !new.contains(input);
+            }
             self.member.assign(&self.positions(&self.held.keys().copied().collect()))
         }
     }
@@ -295,19 +304,20 @@ impl GroupSource {
             return Ok(());
         };
         held.announced = false;
-        let position = &mut held.position;
+        let (position, restarted) = (&mut held.position, held.restarted);
+        // Without a restart nothing comes twice, and an offset below the last one means that the
+        // library started over because `offset_reset` says so.
+        let is_new = |offset: i64, position: i64| offset >= position || !restarted;
         let mut failure = None;
         held.queue.take(max, |taken| match taken {
             Taken::Record(record) => {
-                use crate::broker::InputRecord;
-                // After a step back the library may hand out once more what was taken before.
-                if record.offset() >= *position {
+                if is_new(record.offset(), *position) {
                     *position = record.offset() + 1;
                     into.push(Fetched::Record(record));
                 }
             }
             Taken::End(offset) => {
-                if offset >= *position {
+                if is_new(offset, *position) {
                     *position = offset;
                     into.push(Fetched::End(offset));
                 }
@@ -461,7 +471,8 @@ impl GroupSource {
         };
         match (taken, inputs.is_empty()) {
             (false, true) => match self.answer_assignment(&BTreeSet::new()) {
-                Ok(()) => Ok(None),
+                // Told all the same: it says that the member has joined.
+                Ok(()) => Ok(Some(change)),
                 Err(error) => Err(self.refused("accepting no partitions", &error)),
             },
             (true, true) => match self.answer_revocation() {
@@ -509,6 +520,11 @@ impl GroupSource {
             Some((code, reason)) => (code, reason),
             None => (error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown), reason),
         };
+        if code == RDKafkaErrorCode::PollExceeded {
+            // The loss of every input follows as a change; this only says why.
+            tracing::warn!(group = self.group, reason, "the group gave this member up");
+            return;
+        }
         let fatal = matches!(error, KafkaError::MessageConsumptionFatal(_));
         let class = if fatal { ErrorClass::Fatal } else { classify(code) };
         let reason = if reason.is_empty() { describe(error) } else { with_advice(&reason, code) };

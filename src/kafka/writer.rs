@@ -97,7 +97,7 @@ impl EventWriter {
 
     fn report(&self) -> Result<(), WriteError> {
         match self.producer.context().take_failure() {
-            Some(message) => Err(WriteError(message)),
+            Some(failure) => Err(WriteError(failure.message)),
             None => Ok(()),
         }
     }

@@ -144,6 +144,12 @@ impl Metrics {
         }
     }
 
+    /// Input events taken so far, of all sources.
+    pub fn events_consumed(&self) -> u64 {
+        let of = |source: &Source| self.events.with_label_values(&[source.name()]).get();
+        Source::ALL.iter().map(of).sum()
+    }
+
     /// One record went to the dead-letter topic.
     pub fn add_rejected(&self, source: Source, reason: ReasonCode) {
         self.events_rejected.with_label_values(&[source.name(), reason.name()]).inc();

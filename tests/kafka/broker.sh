@@ -14,7 +14,7 @@ set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/java.sh"
 
 heap=512m
-start_seconds_max=90
+start_seconds_max=120
 # Somebody else can take a port between our look and the broker's bind. Then all start again.
 start_attempts_max=5
 
@@ -43,6 +43,9 @@ start() {
   trap abandon EXIT
   trap 'exit 130' INT
   trap 'exit 143' TERM HUP
+  if [ -n "$while_pid" ]; then
+    end_with "$while_pid" </dev/null >/dev/null 2>&1 &
+  fi
   local attempt
   for ((attempt = 1; ; attempt++)); do
     lay_out "$brokers"
@@ -53,9 +56,6 @@ start() {
   done
   answers || fail "the brokers started, but do not answer on $(cat "$dir/bootstrap.new")"
   mv "$dir/bootstrap.new" "$dir/bootstrap"
-  if [ -n "$while_pid" ]; then
-    end_with "$while_pid" </dev/null >/dev/null 2>&1 &
-  fi
   trap - EXIT INT TERM HUP
   cat "$dir/bootstrap"
 }
@@ -235,11 +235,18 @@ kill_broker() {
   rm -f "$1/pid"
 }
 
-# Ends the brokers when the process they serve is gone: a trap cannot catch a SIGKILL.
+# Ends the start, or the brokers, when the process they serve is gone: a trap cannot catch a
+# SIGKILL. Looks on for as long as there is either.
 end_with() {
   trap - EXIT INT TERM HUP
-  while kill -0 "$1" 2>/dev/null && [ -e "$dir/bootstrap" ]; do sleep 1; done
-  [ ! -e "$dir/bootstrap" ] || stop_all
+  while [ -e "$dir/bootstrap" ] || kill -0 $$ 2>/dev/null; do
+    if ! kill -0 "$1" 2>/dev/null; then
+      [ -e "$dir/bootstrap" ] || kill -TERM $$ 2>/dev/null || true
+      stop_all
+      return
+    fi
+    sleep 1
+  done
 }
 
 # Sets `dir`, and `home` if a broker's number is named.

@@ -77,7 +77,8 @@ pub struct Dimension {
     /// Its name in reports.
     pub id: String,
     /// Weight in the card, not negative. Under `points`, the sum of its measures' points; under
-    /// `signed`, the sum of their sizes, the sign left out; under `mean`, 1.
+    /// `signed`, the sum of their sizes, the sign left out; under `mean`, 1. 0 where it only
+    /// watches: none of its measures counts, or the card gives it weight 0.
     pub weight: f64,
     /// `true` where every counted measure weighs the same (`combine: mean` in the dimension).
     pub mean: bool,

@@ -9,13 +9,15 @@
 //!                        \------------ each mistake -> Log -> Vec<Problem>
 //! ```
 
+mod field;
+mod fields;
 mod node;
 mod problem;
-mod read;
 
+pub use field::Field;
+pub use fields::Fields;
 pub use node::{Content, Entry, Node, Scalar};
 pub use problem::{Log, Position, Problem, Severity, nearest};
-pub use read::{Field, Fields};
 
 #[cfg(test)]
 mod tests;

@@ -63,7 +63,8 @@ pub struct Entry {
 
 impl Node {
     /// Reads `text` as one YAML document; positions carry `source`. What is wrong goes to `log`: a
-    /// slip of syntax ends the reading, duplicate keys are all told.
+    /// slip of syntax ends the reading, duplicate keys are all told. A text that says nothing is a
+    /// null node.
     pub fn parse(log: &Log, source: u16, text: &str) -> Option<Node> {
         match Builder::new(source).build(text) {
             Ok(root) => {
@@ -157,10 +158,7 @@ impl Builder {
             })?;
             self.take(event, self.position(&span.start))?;
         }
-        match self.root {
-            Some(root) if !root.is_null() => Ok(root),
-            _ => Err((start, "the file is empty".to_string())),
-        }
+        Ok(self.root.unwrap_or_else(|| Node::plain(start, "")))
     }
 
     fn position(&self, marker: &Marker) -> Position {

@@ -22,8 +22,6 @@ fn syntax(text: &str) -> Vec<String> {
 #[test]
 fn slips_of_syntax_have_a_line() {
     for (text, expected) in [
-        ("", "x.yaml:1: the file is empty"),
-        ("# only a comment\n", "x.yaml:1: the file is empty"),
         ("a: 1\n---\nb: 2\n", "x.yaml:2: a second document begins here, expected one"),
         ("a: !!int 1\n", "x.yaml:1: tag `!int` has no meaning here, remove it"),
         ("? [a, b]\n: 1\n", "x.yaml:1: a key must be a single word"),
@@ -46,6 +44,16 @@ fn slips_of_syntax_have_a_line() {
 }
 
 #[test]
+fn a_file_that_says_nothing_is_no_mapping() {
+    for text in ["", "# only a comment\n", "~\n"] {
+        let log = Log::new("x.yaml");
+        let root = Node::parse(&log, 0, text).expect("there is nothing to be wrong");
+        assert_eq!(Field::root(&root, &log).mapping(|_| Some(())), None);
+        assert_eq!(told(log), ["x.yaml:1: the file is empty, expected a mapping"], "{text:?}");
+    }
+}
+
+#[test]
 fn anchors_and_aliases_repeat_a_value() {
     let log = Log::new("x.yaml");
     let root = Node::parse(&log, 0, "a: &curve { from: 1 }\nb: *curve\n").expect("it is good");
@@ -60,7 +68,7 @@ fn anchors_and_aliases_repeat_a_value() {
 fn every_type_says_what_it_expected_and_what_it_found() {
     let log = Log::new("x.yaml");
     let text = "number: '5'\ntext: [a]\nspan: 5 days\nnothing:\nboolean: yes\nwhole: 1.5\n\
-                choice: gren\nmap: 3\nlist: { a: 1 }\nlow: -1\nshort: 10ms\nlong: 2000\n";
+                choice: gren\nmap: 3\nlist: { a: 1 }\nlow: -1\nshort: 10ms\nlong: 2000\nhuge: 1e300\nendless: .inf\n";
     let root = Node::parse(&log, 0, text).expect("the syntax is right");
     Field::root(&root, &log).mapping(|fields| {
         fields.require("number")?.number();
@@ -75,6 +83,8 @@ fn every_type_says_what_it_expected_and_what_it_found() {
         fields.require("low")?.number_in(0.0..=1.0);
         fields.require("short")?.span_in(Span::SECOND, Span::LONGEST);
         fields.require("long")?.integer_in(1..=1024);
+        fields.require("huge")?.number();
+        fields.require("endless")?.number();
         fields.require("absent");
         Some(())
     });
@@ -93,7 +103,9 @@ x.yaml:8: map is 3, expected a mapping
 x.yaml:9: list is a mapping, expected a list
 x.yaml:10: low is -1, expected 0 to 1
 x.yaml:11: short is `10ms`, expected at least 1s
-x.yaml:12: long is 2000, expected a whole number, 1 to 1024"
+x.yaml:12: long is 2000, expected a whole number, 1 to 1024
+x.yaml:13: huge is 1e300, expected a number of at most 15 digits
+x.yaml:14: endless is `.inf`, expected a number"
     );
 }
 

@@ -84,45 +84,46 @@ fn read_dimension(fields: &Fields<'_>, frame: &Frame, ids: &mut Ids) -> Option<D
         })
     });
     let (id, mean, measures) = (id?, mean?, measures?);
+    let counts = measures.iter().any(|measure| measure.weight != 0.0);
     let weight = match own_weight? {
+        // Weight that no measure can ever back is a mistake; a dimension that only watches is not.
+        OwnWeight::Given(weight) if weight > 0.0 && !counts => {
+            return fields.whole().error(format!(
+                "has weight {weight}, but none of its measures counts: give one a weight, or the \
+                 dimension weight 0"
+            ));
+        }
         OwnWeight::Given(weight) => weight,
+        OwnWeight::Default if counts => 1.0,
+        OwnWeight::Default => 0.0,
         OwnWeight::SumOfPoints => measures.iter().map(|measure| measure.weight.abs()).sum(),
     };
-    // Weight that no measure can ever back would keep the coverage below 1 for good.
-    if weight > 0.0 && measures.iter().all(|measure| measure.weight == 0.0) {
-        let whole = fields.whole();
-        return whole.error(format!(
-            "has weight {weight}, but none of its measures counts: give one a weight, or the \
-             dimension weight 0"
-        ));
-    }
     Some(Dimension { id, weight, mean, measures })
 }
 
+/// What a dimension says of its own weight.
 enum OwnWeight {
     Given(f64),
+    /// 1 where any of its measures counts.
+    Default,
     SumOfPoints,
 }
 
 fn read_weight(fields: &Fields<'_>, combine: Combine) -> Option<OwnWeight> {
     match combine {
-        Combine::Weighted => fields
-            .or("weight", 1.0, |field| field.number_in(0.0..=f64::INFINITY))
-            .map(OwnWeight::Given),
-        Combine::Mean => {
-            if let Some(field) = fields.optional("weight") {
-                match field.number_in(0.0..=f64::INFINITY)? {
-                    0.0 => {
-                        return field.error(
-                            "is 0, but `combine: mean` counts all dimensions alike: give its \
-                             measures weight 0 in another dimension",
-                        );
-                    }
-                    _ => field.warning("has no effect under `combine: mean`"),
-                }
+        Combine::Weighted => fields.or("weight", OwnWeight::Default, |field| {
+            field.number_in(0.0..=f64::INFINITY).map(OwnWeight::Given)
+        }),
+        Combine::Mean => fields.or("weight", OwnWeight::Default, |field| {
+            if field.number_in(0.0..=f64::INFINITY)? == 0.0 {
+                return field.error(
+                    "is 0, but `combine: mean` counts all dimensions alike: to watch it only, give \
+                     each of its measures weight 0",
+                );
             }
-            Some(OwnWeight::Given(1.0))
-        }
+            field.warning("has no effect under `combine: mean`");
+            Some(OwnWeight::Default)
+        }),
         Combine::Points | Combine::Signed { .. } => {
             let why = format!(
                 "under `combine: {}` a dimension weighs what its measures are worth",

@@ -217,7 +217,7 @@ bands: [{ name: all, up_to: 100 }]
     assert_eq!(
         told(&text.replace("weight: 25", "weight: 0").replace("weight: 2,", "")),
         "card.yaml:6: dimensions[0].weight is 0, but `combine: mean` counts all dimensions alike: \
-         give its measures weight 0 in another dimension"
+         to watch it only, give each of its measures weight 0"
     );
 }
 
@@ -225,21 +225,39 @@ bands: [{ name: all, up_to: 100 }]
 fn something_must_count() {
     let measure =
         "  - { id: a, weight: 0, measure: support.open, curve: { linear: { from: 5, to: 0 } } }\n";
+    let nothing = "card.yaml:2: dimensions hold no measure that counts: every weight is 0";
     let text = with_measures("", measure);
+    assert_eq!(told(&text), nothing);
+    assert_eq!(told(&text.replace("- id: d", "- weight: 0\n  id: d")), nothing);
     assert_eq!(
-        told(&text),
-        "card.yaml:3: dimensions[0] has weight 1, but none of its measures counts: give one a \
+        told(&text.replace("- id: d", "- weight: 4\n  id: d")),
+        "card.yaml:3: dimensions[0] has weight 4, but none of its measures counts: give one a \
          weight, or the dimension weight 0"
-    );
-    assert_eq!(
-        told(&text.replace("- id: d", "- weight: 0\n  id: d")),
-        "card.yaml:2: dimensions hold no measure that counts: every weight is 0"
     );
     let text = with_measures("combine: { signed: { start: 1 } }\n", measure);
     assert_eq!(
         told(&text.replace("weight: 0", "points: 0")),
         "card.yaml:3: dimensions hold no measure that counts: every points is 0"
     );
+}
+
+#[test]
+fn a_dimension_may_only_watch() {
+    for combine in ["weighted", "mean"] {
+        let text = format!(
+            "
+scorecard: x
+combine: {combine}
+dimensions:
+- {{ id: d, measures: [{{ id: a, measure: support.open, curve: {{ steps: [[0, 0], [1, 9]] }} }}] }}
+- {{ id: e, measures: [{{ id: b, weight: 0, measure: support.open, curve: {{ steps: [[0, 0], [1, 9]] }} }}] }}
+bands: [{{ name: all, up_to: 100 }}]
+"
+        );
+        assert_eq!(told(&text), "");
+        let weights: Vec<f64> = card(&text).dimensions.iter().map(|d| d.weight).collect();
+        assert_eq!(weights, [1.0, 0.0]);
+    }
 }
 
 #[test]
@@ -314,4 +332,94 @@ fn alerts_and_tests_are_known_but_not_interpreted() {
         told(&text),
         "card.yaml:2: warning: alerts are not evaluated by this version: none of these rules will fire"
     );
+}
+
+#[test]
+fn the_example_of_the_domain_page_holds() {
+    let text = r##"
+scorecard: saas-default
+description: The four event sources, no account profile needed.
+dimensions:
+  - id: product_use
+    weight: 40
+    measures:
+      - id: active_users            # its name in reasons, outputs and tests
+        measure: usage.active_users
+        window: 28d
+        weight: 2
+        curve: { linear: { from: 0, to: 10 } }
+      - id: usage_trend
+        measure: usage.trend
+        window: 7d
+        baseline: 21d
+        weight: 0                   # watched: shown, explained, usable in alerts, not counted
+        curve: { piecewise: [[0.2, 0], [0.8, 60], [1.0, 100]] }
+  - id: payment
+    weight: 25
+    measures:
+      - { id: overdue, measure: payment.overdue_days, weight: 1, curve: { linear: { from: 45, to: 0 } } }
+gates:
+  - { id: overdue_cap, cap: 50, when: { measure: overdue, at_least: 60 }, reason: an invoice is 60 days overdue }
+bands:
+  - { name: red,    up_to: 50,  color: "#c0392b", action: call_customer }
+  - { name: yellow, up_to: 70,  color: "#f1c40f", action: plan_contact }
+  - { name: green,  up_to: 100, color: "#27ae60", action: ask_for_reference }
+anti_flap: { margin: 5, dwell: { worse: 1h, better: 14d }, bypass_drop: 25 }
+min_coverage: 0.5
+grace: 14d
+alerts:
+  - { id: sharp_drop, score_drop: { points: 25, within: 28d, at_most: 50 }, severity: critical, action: call_customer }
+tests:                              # run by `barometer test`
+  - name: an account that goes silent leaves green
+    given:
+      - { at: 0d, repeat: { every: 1d, times: 30 }, usage: { users: 12, feature: reports } }
+    expect:
+      - { at: 30d, band: green }
+      - { at: 60d, band: red, firing: [sharp_drop], fired: [sharp_drop] }   # firing now
+"##;
+    let card = card(text);
+    assert_eq!(card.gates[0].effect, GateEffect::Cap(50.0));
+    assert_eq!(card.grace, Span::days(14));
+}
+
+/// What a scorecard promises to whoever holds it.
+fn assert_promises(card: &Scorecard) {
+    let measures: Vec<_> = card.measures().collect();
+    assert!(!measures.is_empty() && !card.bands.is_empty());
+    for measure in measures {
+        for window in [measure.window, measure.baseline].into_iter().flatten() {
+            let panes = window.divide_evenly(measure.pane).expect("windows hold whole panes");
+            assert!((1..=crate::engine::scorecard::PANES_MAX).contains(&panes));
+        }
+        for value in [-1e15, -1.0, 0.0, 0.5, 50.0, 1e15] {
+            let sub_score = measure.curve.sub_score(value).unwrap_or(0.0);
+            assert!((0.0..=100.0).contains(&sub_score), "{sub_score}");
+        }
+    }
+    let edges: Vec<f64> = card.bands.iter().map(|band| band.upper).collect();
+    assert!(edges.is_sorted_by(|a, b| a < b) && edges.last() == Some(&100.0));
+    let total: f64 = card.dimensions.iter().map(|dimension| dimension.weight).sum();
+    assert!(total > 0.0 && total.is_finite());
+}
+
+proptest::proptest! {
+    #[test]
+    fn a_mutilated_card_is_refused_or_keeps_its_promises(
+        edits in proptest::collection::vec((0_usize..6_000, "[0-9a-z:{}\\[\\],. #\n-]{0,3}", 0_usize..9), 1..4)
+    ) {
+        let mut text = DEFAULT_CARD.to_string();
+        for (at, insert, delete) in edits {
+            let start = at % text.len();
+            let end = (start + delete).min(text.len());
+            if text.is_char_boundary(start) && text.is_char_boundary(end) {
+                text.replace_range(start..end, &insert);
+            }
+        }
+        match Scorecard::parse("card.yaml", &text) {
+            Ok(parsed) => assert_promises(&parsed.scorecard),
+            Err(problems) => proptest::prop_assert!(
+                problems.iter().any(|problem| problem.severity == Severity::Error)
+            ),
+        }
+    }
 }

@@ -1,15 +1,18 @@
-//! Reading the tree: values by type, mappings by key, every mistake told.
+//! One value of the tree, read by the type it should have.
 //!
 //! A method that finds something wrong notes it and returns `None`; callers go on with the other
 //! fields and use `?` only at the end, when they put the parts together.
 
-use std::cell::RefCell;
 use std::ops::RangeInclusive;
 
+use super::fields::Fields;
 use super::node::{Content, Entry, Node, join};
 use super::problem::{Log, Position, nearest};
 use crate::engine::time::Span;
 
+/// Largest number that is read. Whole numbers up to here are exact, and no sum or product of a few
+/// of them is infinite.
+const NUMBER_MAX: f64 = 1e15;
 /// Longest piece of a value that a message shows.
 const SHOWN_CHARS_MAX: usize = 60;
 
@@ -18,9 +21,9 @@ const SHOWN_CHARS_MAX: usize = 60;
 pub struct Field<'a> {
     node: &'a Node,
     /// Where problems with the value as a whole are told: a list or a mapping at its key.
-    position: Position,
-    path: String,
-    log: &'a Log,
+    pub(super) position: Position,
+    pub(super) path: String,
+    pub(super) log: &'a Log,
 }
 
 impl<'a> Field<'a> {
@@ -40,6 +43,12 @@ impl<'a> Field<'a> {
         None
     }
 
+    /// Notes an error at this value's place, as a sentence of its own.
+    pub fn error_about<T>(&self, sentence: impl Into<String>) -> Option<T> {
+        self.log.error(self.position, &self.path, sentence.into());
+        None
+    }
+
     /// Notes a warning on this value.
     pub fn warning(&self, what: impl AsRef<str>) {
         self.log.warning(self.position, &self.path, self.sentence(what.as_ref()));
@@ -50,9 +59,14 @@ impl<'a> Field<'a> {
         self.error(format!("is {}, expected {}", self.found(), what.as_ref()))
     }
 
-    fn sentence(&self, what: &str) -> String {
+    pub(super) fn sentence(&self, what: &str) -> String {
         let subject = if self.path.is_empty() { "the file" } else { &self.path };
         format!("{subject} {what}")
+    }
+
+    /// Whether the file says so, and not an environment variable or a flag.
+    pub fn is_from_file(&self) -> bool {
+        self.node.position.source == 0
     }
 
     /// What stands here, for a message.
@@ -127,10 +141,13 @@ impl<'a> Field<'a> {
         }
     }
 
-    /// A finite number.
+    /// A number of a size that can be reckoned with.
     pub fn number(&self) -> Option<f64> {
         match self.as_plain().map(str::parse::<f64>) {
-            Some(Ok(number)) if number.is_finite() => Some(number),
+            Some(Ok(number)) if number.abs() <= NUMBER_MAX => Some(number),
+            Some(Ok(number)) if number.is_finite() => {
+                self.expected("a number of at most 15 digits")
+            }
             _ => self.expected("a number"),
         }
     }
@@ -264,13 +281,23 @@ impl<'a> Field<'a> {
         entries: &'a [Entry],
         read: impl FnOnce(&Fields<'a>) -> Option<T>,
     ) -> Option<T> {
-        let fields = Fields { of: self.clone(), entries, known: RefCell::default() };
+        let fields = Fields::new(self.clone(), entries);
         let value = read(&fields);
         fields.report_unknown_keys();
         value
     }
 
-    fn child(&self, entry: &'a Entry) -> Field<'a> {
+    /// Reads a section that is absent from the mapping at `self`.
+    pub(super) fn absent_section<T>(
+        &self,
+        key: &str,
+        read: impl FnOnce(&Fields<'a>) -> Option<T>,
+    ) -> Option<T> {
+        let path = join(&self.path, key);
+        Field { path, ..self.clone() }.read_entries(&[], read)
+    }
+
+    pub(super) fn child(&self, entry: &'a Entry) -> Field<'a> {
         let node = &entry.value;
         // A block that begins on the next line, or nothing at all, is told at its key.
         let at_key = !matches!(node.content, Content::Scalar(_)) || node.is_null();
@@ -279,104 +306,8 @@ impl<'a> Field<'a> {
     }
 }
 
-/// A mapping while it is read by its keys.
-#[derive(Debug)]
-pub struct Fields<'a> {
-    of: Field<'a>,
-    entries: &'a [Entry],
-    /// The keys asked for, in the order of asking.
-    known: RefCell<Vec<&'static str>>,
-}
-
-impl<'a> Fields<'a> {
-    /// The mapping itself, for problems that belong to no single key.
-    pub fn whole(&self) -> &Field<'a> {
-        &self.of
-    }
-
-    /// The value of `key`, if it is there.
-    pub fn optional(&self, key: &'static str) -> Option<Field<'a>> {
-        self.of.log.note_known_key(join(&self.of.path, key));
-        let mut known = self.known.borrow_mut();
-        if !known.contains(&key) {
-            known.push(key);
-        }
-        // Of duplicates, noted when the file was parsed, the first is read.
-        self.entries.iter().find(|entry| entry.key == key).map(|entry| self.of.child(entry))
-    }
-
-    /// The value of `key`, which must be there.
-    pub fn require(&self, key: &'static str) -> Option<Field<'a>> {
-        let field = self.optional(key);
-        if field.is_none() {
-            let path = join(&self.of.path, key);
-            self.of.log.error(self.of.position, &path, format!("{path} is missing"));
-        }
-        field
-    }
-
-    /// The value of `key` as `read` makes it, or `default` where the key is absent.
-    pub fn or<T>(
-        &self,
-        key: &'static str,
-        default: T,
-        read: impl FnOnce(&Field<'a>) -> Option<T>,
-    ) -> Option<T> {
-        self.optional(key).map_or(Some(default), |field| read(&field))
-    }
-
-    /// The value of `key` as `read` makes it, or nothing where the key is absent. The outer
-    /// `Option` is `None` when what stands there is wrong.
-    pub fn maybe<T>(
-        &self,
-        key: &'static str,
-        read: impl FnOnce(&Field<'a>) -> Option<T>,
-    ) -> Option<Option<T>> {
-        self.or(key, None, |field| read(field).map(Some))
-    }
-
-    /// The one key of `keys` that is there, and its value.
-    pub fn exactly_one(&self, keys: &[&'static str]) -> Option<(&'static str, Field<'a>)> {
-        let mut given: Vec<_> =
-            keys.iter().filter_map(|key| Some((*key, self.optional(key)?))).collect();
-        match given.len() {
-            1 => given.pop(),
-            0 => self.of.error(format!("needs {}", one_of(keys.iter().copied()))),
-            _ => {
-                let names: Vec<_> = given.iter().map(|(key, _)| format!("`{key}`")).collect();
-                given[1].1.log.error(
-                    given[1].1.position,
-                    &self.of.path,
-                    self.of.sentence(&format!("has {}, expected one of them", names.join(" and "))),
-                );
-                None
-            }
-        }
-    }
-
-    /// Notes an error where `key` is there although it has no place; `why` follows `is given, but`.
-    pub fn refuse(&self, key: &'static str, why: impl AsRef<str>) {
-        if let Some(field) = self.optional(key) {
-            field.error::<()>(format!("is given, but {}", why.as_ref()));
-        }
-    }
-
-    fn report_unknown_keys(&self) {
-        let known = self.known.borrow();
-        for entry in self.entries.iter().filter(|entry| !known.contains(&&*entry.key)) {
-            let path = join(&self.of.path, &entry.key);
-            let hint = match nearest(&entry.key, known.iter().copied()) {
-                Some(near) => format!("did you mean `{near}`?"),
-                None => format!("known here: {}", known.join(", ")),
-            };
-            let message = format!("{path} is not a known key; {hint}");
-            self.of.log.error(entry.position, &path, message);
-        }
-    }
-}
-
 /// `` `a` ``, `` `a` or `b` ``, `` `a`, `b` or `c` ``
-pub(crate) fn one_of(names: impl IntoIterator<Item = &'static str>) -> String {
+pub(super) fn one_of(names: impl IntoIterator<Item = &'static str>) -> String {
     let names: Vec<_> = names.into_iter().map(|name| format!("`{name}`")).collect();
     match names.split_last() {
         Some((last, rest)) if !rest.is_empty() => format!("{} or {last}", rest.join(", ")),

@@ -1,0 +1,163 @@
+//! The command line: one file a command.
+
+mod demo;
+mod generate;
+mod line;
+mod replay;
+mod run;
+mod topics;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::config::{Config, LogFormat, LogLevel, Overrides};
+use crate::engine::yaml::Severity;
+use crate::telemetry::logging;
+
+/// Customer health from Kafka topics: exact scores, band changes and their reasons.
+#[derive(Debug, Parser)]
+#[command(name = "barometer", version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Reads the event topics and publishes band changes and reports, until told to stop
+    Run(run::RunArgs),
+    /// Shows a simulated fleet on an embedded broker: no Kafka needed
+    Demo(demo::DemoArgs),
+    /// Feeds files of events through the engine and prints the band changes
+    Replay(replay::ReplayArgs),
+    /// Simulates customers and writes their events to Kafka or to a file
+    Generate(generate::GenerateArgs),
+    /// Makes or lists the topics of the settings
+    Topics(topics::TopicsArgs),
+}
+
+/// Why a command failed.
+#[derive(Debug, thiserror::Error)]
+enum CliError {
+    /// Settings, rules or flags are wrong: exit code 2.
+    #[error("{0}")]
+    Usage(String),
+    /// It could not be done: exit code 1.
+    #[error("{0}")]
+    Failure(String),
+}
+
+impl CliError {
+    fn failure(error: impl std::fmt::Display) -> CliError {
+        CliError::Failure(error.to_string())
+    }
+}
+
+/// Runs the command that the process was started with: exit code 0 when all went well, 1 on
+/// failure, 2 where settings, rules or flags are wrong.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let outcome = match cli.command {
+        Command::Run(args) => run::run(&args),
+        Command::Demo(args) => demo::demo(&args),
+        Command::Replay(args) => replay::replay(&args),
+        Command::Generate(args) => generate::generate(&args),
+        Command::Topics(args) => topics::topics(&args),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            match error {
+                CliError::Usage(_) => ExitCode::from(2),
+                CliError::Failure(_) => ExitCode::FAILURE,
+            }
+        }
+    }
+}
+
+/// Where the settings come from.
+#[derive(Debug, Args)]
+struct SettingsArgs {
+    /// The settings file; without it everything is as by default
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Kafka's address, over the settings
+    #[arg(long, value_name = "HOST:PORT,..")]
+    bootstrap_servers: Option<String>,
+    /// Consumer group, over the settings
+    #[arg(long, value_name = "NAME")]
+    group_id: Option<String>,
+    /// Stable name of this process, over the settings
+    #[arg(long, value_name = "NAME")]
+    instance: Option<String>,
+    /// `text` or `json`, over the settings
+    #[arg(long, value_name = "FORMAT")]
+    log_format: Option<String>,
+    /// `error`, `warn`, `info`, `debug` or `trace`, over the settings
+    #[arg(long, value_name = "LEVEL")]
+    log_level: Option<String>,
+}
+
+impl SettingsArgs {
+    fn overrides(&self) -> Overrides {
+        Overrides {
+            bootstrap_servers: self.bootstrap_servers.clone(),
+            group_id: self.group_id.clone(),
+            instance: self.instance.clone(),
+            log_format: self.log_format.clone(),
+            log_level: self.log_level.clone(),
+            ..Overrides::default()
+        }
+    }
+
+    /// Loads the settings, shows their warnings and starts logging.
+    fn load(&self, overrides: &Overrides) -> Result<Config, CliError> {
+        let loaded = Config::load(self.config.as_deref(), overrides)
+            .map_err(|problems| CliError::Usage(crate::app::all_problems(&problems)))?;
+        show_warnings(&loaded.warnings);
+        start_logging(&loaded.config)?;
+        Ok(loaded.config)
+    }
+}
+
+fn show_warnings(warnings: &[crate::engine::yaml::Problem]) {
+    for warning in warnings.iter().filter(|problem| problem.severity == Severity::Warning) {
+        eprintln!("{warning}");
+    }
+}
+
+fn start_logging(config: &Config) -> Result<(), CliError> {
+    let format = match config.log.format {
+        LogFormat::Text => logging::LogFormat::Text,
+        LogFormat::Json => logging::LogFormat::Json,
+    };
+    let level = match config.log.level {
+        LogLevel::Error => "error",
+        LogLevel::Warn => "warn",
+        LogLevel::Info => "info",
+        LogLevel::Debug => "debug",
+        LogLevel::Trace => "trace",
+    };
+    logging::start(format, level).map_err(CliError::Usage)
+}
+
+/// What a command prints.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum OutputFormat {
+    /// One readable line each
+    Text,
+    /// The records themselves, one JSON object a line, and nothing else on standard output
+    Json,
+}
+
+fn seconds(text: &str) -> Result<std::time::Duration, String> {
+    let span: crate::engine::time::Span = text.parse().map_err(|error| format!("{error}"))?;
+    Ok(crate::app::duration(span))
+}
+
+fn parse_instant(text: &str) -> Result<crate::engine::time::EventTime, String> {
+    crate::engine::time::EventTime::parse_rfc3339(text).map_err(|error| error.to_string())
+}

@@ -1,0 +1,157 @@
+//! `barometer run`: the service.
+
+use std::path::PathBuf;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use clap::Args;
+use tokio::signal::unix::{SignalKind, signal};
+use tracing::{info, warn};
+
+use super::{CliError, SettingsArgs, show_warnings};
+use crate::app::{self, Workers};
+use crate::broker::ErrorClass;
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::http;
+use crate::kafka::{self, KafkaSettings, TopicsFound};
+use crate::view::Condition;
+use crate::worker::Shared;
+
+/// Longest time from the signal to the end of the process, as long as there is no state to save.
+const STOP_TIMEOUT: Duration = Duration::from_millis(4_800);
+/// First and longest pause between two tries to reach a broker.
+const BACKOFF: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(10));
+/// How often the workers are looked after.
+const WATCH_EVERY: Duration = Duration::from_millis(100);
+
+#[derive(Debug, Args)]
+pub struct RunArgs {
+    #[command(flatten)]
+    settings: SettingsArgs,
+    /// Worker threads, over the settings
+    #[arg(long, value_name = "N")]
+    workers: Option<String>,
+    /// `wall` or `records`, over the settings
+    #[arg(long, value_name = "CLOCK")]
+    task_time: Option<String>,
+    /// Task time from which on verdicts are published, over the settings
+    #[arg(long, value_name = "INSTANT")]
+    publish_from: Option<String>,
+    /// Address of the HTTP server, over the settings
+    #[arg(long, value_name = "HOST:PORT")]
+    listen: Option<String>,
+    /// This scorecard for every account, over the settings
+    #[arg(long, value_name = "FILE")]
+    scorecard: Option<PathBuf>,
+}
+
+pub fn run(args: &RunArgs) -> Result<(), CliError> {
+    let mut overrides = args.settings.overrides();
+    overrides.workers.clone_from(&args.workers);
+    overrides.task_time.clone_from(&args.task_time);
+    overrides.publish_from.clone_from(&args.publish_from);
+    overrides.listen.clone_from(&args.listen);
+    overrides.scorecard = args.scorecard.as_ref().map(|path| path.display().to_string());
+    let config = args.settings.load(&overrides)?;
+    let [choice] = config.scorecards.as_slice() else {
+        return Err(CliError::Usage(format!(
+            "scorecards: {} are listed, expected one: choosing by profile is not there yet",
+            config.scorecards.len()
+        )));
+    };
+    let (card, warnings) = app::load_scorecard(&choice.file).map_err(CliError::Usage)?;
+    show_warnings(&warnings);
+    let kafka = app::kafka_settings(&config);
+    // How many partitions there are is only known once a broker has answered, and readers are
+    // served before that.
+    let runtime = tokio::runtime::Runtime::new().map_err(CliError::failure)?;
+    runtime.block_on(async {
+        let listener = http::bind(config.http.listen).await.map_err(CliError::Usage)?;
+        let listening = listener.local_addr().map_err(CliError::failure)?;
+        let shared = app::shared(&config, card, 1, Clock::wall());
+        info!(%listening, scorecard = %shared.settings.card.id, "serving metrics and reports");
+        let (ended, end) = tokio::sync::oneshot::channel::<()>();
+        let sources = http::Sources { view: shared.view.clone(), metrics: shared.metrics.clone() };
+        let server = tokio::spawn(http::serve(listener, sources, async {
+            // Stops serving also when the sender is gone.
+            let _ = end.await;
+        }));
+        let outcome = service(&config, kafka, shared).await;
+        drop(ended);
+        // Connections that stay open must not hold the process.
+        let _ = tokio::time::timeout(Duration::from_millis(200), server).await;
+        outcome
+    })
+}
+
+/// The workers' life: topics checked, workers run, signal heard, workers stopped.
+async fn service(
+    config: &Config,
+    mut kafka: KafkaSettings,
+    mut shared: Shared,
+) -> Result<(), CliError> {
+    let mut terminate = signal(SignalKind::terminate()).map_err(CliError::failure)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(CliError::failure)?;
+    let found = tokio::select! {
+        found = find_topics(&kafka, &shared) => found?,
+        _ = terminate.recv() => return Ok(()),
+        _ = interrupt.recv() => return Ok(()),
+    };
+    kafka.input_topics.retain(|source, _| found.sources.contains(source));
+    app::set_partitions(&mut shared, config, found.partitions);
+    let workers = Workers::start(&kafka, config.engine.workers, &shared)
+        .map_err(|error| CliError::Usage(error.to_string()))?;
+    info!(
+        workers = config.engine.workers,
+        partitions = found.partitions,
+        group = kafka.group_id,
+        "started"
+    );
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => break,
+            _ = interrupt.recv() => break,
+            () = tokio::time::sleep(WATCH_EVERY) => {
+                if workers.has_failed() {
+                    break;
+                }
+            }
+        }
+    }
+    info!("stopping");
+    shared.stop.store(true, Ordering::Relaxed);
+    let timeout = STOP_TIMEOUT.min(app::duration(config.shutdown_timeout));
+    let stopped = tokio::task::spawn_blocking(move || workers.stop(timeout));
+    stopped.await.map_err(CliError::failure)?.map_err(CliError::Failure)?;
+    info!("stopped");
+    Ok(())
+}
+
+/// Checks the topics as soon as a broker answers.
+async fn find_topics(kafka: &KafkaSettings, shared: &Shared) -> Result<TopicsFound, CliError> {
+    let mut pause = BACKOFF.0;
+    loop {
+        let settings = kafka.clone();
+        let answer = tokio::task::spawn_blocking(move || kafka::check_topics(&settings)).await;
+        match answer.map_err(CliError::failure)? {
+            Ok(Ok(found)) => return Ok(found),
+            Ok(Err(problems)) => return Err(CliError::Usage(problems.to_string())),
+            Err(error) if error.class == ErrorClass::Fatal => return Err(CliError::failure(error)),
+            Err(error) => {
+                warn!(
+                    bootstrap_servers = kafka.bootstrap_servers,
+                    reason = %error,
+                    next_try_in_ms = pause.as_millis() as u64,
+                    "no broker answers"
+                );
+                for worker in 0..shared.view.conditions().len() {
+                    let waiting = Condition::Waiting(error.message.clone());
+                    shared.view.set_condition(worker, waiting);
+                }
+            }
+        }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(BACKOFF.1);
+    }
+}

@@ -1,0 +1,187 @@
+//! The `kafka` section: the broker, the group, the topics, and the client library's own properties.
+
+use super::settings::names;
+use super::{Delivery, GroupProtocol, Kafka, Properties, Surroundings, Topics};
+use crate::broker::OutputTopic;
+use crate::engine::event::Source;
+use crate::engine::time::Span;
+use crate::engine::yaml::{Field, Fields};
+
+/// Longest name of a topic, and nearly that of a group instance.
+const TOPIC_BYTES_MAX: usize = 249;
+/// Leaves room for what the engine appends: a worker's number.
+const INSTANCE_BYTES_MAX: usize = 200;
+
+/// Properties the engine sets itself, and what to do instead.
+const OWNED: [(&str, &str); 16] = [
+    ("enable.auto.commit", "offsets are committed together with the output they led to"),
+    ("enable.auto.offset.store", "offsets are committed together with the output they led to"),
+    ("isolation.level", "inputs are always read committed: `delivery` has to hold end to end"),
+    (
+        "transactional.id",
+        "it is made of `kafka.group_id`, `kafka.instance` and the worker's number",
+    ),
+    ("enable.idempotence", "it is always on; what may be chosen is `kafka.delivery`"),
+    (
+        "partition.assignment.strategy",
+        "only `range` gives a worker the same partitions of all topics",
+    ),
+    ("group.remote.assignor", "only `range` gives a worker the same partitions of all topics"),
+    ("group.protocol", "use `kafka.group_protocol`"),
+    ("group.id", "use `kafka.group_id`"),
+    ("group.instance.id", "it is made of `kafka.instance` and the worker's number"),
+    ("partitioner", "output follows Java's `murmur2`; for the input use `ingest.partitioner`"),
+    ("bootstrap.servers", "use `kafka.bootstrap_servers`"),
+    ("metadata.broker.list", "use `kafka.bootstrap_servers`"),
+    ("session.timeout.ms", "use `kafka.session_timeout`"),
+    ("transaction.timeout.ms", "use `kafka.transaction_timeout`"),
+    ("enable.partition.eof", "the engine has to know when it has read a partition to its end"),
+];
+
+/// Reads the section.
+pub(super) fn read_kafka(fields: &Fields<'_>, surroundings: &Surroundings<'_>) -> Option<Kafka> {
+    let bootstrap_servers =
+        fields.or("bootstrap_servers", "localhost:9092".to_string(), read_servers);
+    let group_id = fields
+        .or("group_id", "barometer".to_string(), |field| read_kafka_name(field, TOPIC_BYTES_MAX));
+    let instance = read_instance(fields, surroundings);
+    let group_protocol = fields
+        .or("group_protocol", GroupProtocol::Classic, |field| field.choice(&names::GROUP_PROTOCOL));
+    let delivery =
+        fields.or("delivery", Delivery::ExactlyOnce, |field| field.choice(&names::DELIVERY));
+    let session_timeout = fields.or("session_timeout", Span::SECOND * 45, |field| {
+        field.span_in(Span::SECOND, Span::MINUTE * 30)
+    });
+    let transaction_timeout = fields.or("transaction_timeout", Span::SECOND * 10, |field| {
+        field.span_in(Span::SECOND, Span::MINUTE * 15)
+    });
+    if group_protocol == Some(GroupProtocol::Consumer)
+        && let Some(field) = fields.optional("session_timeout")
+    {
+        field.warning("has no effect under `group_protocol: consumer`, where the broker sets it");
+    }
+    let topics = fields.section("topics", read_topics);
+    let properties = fields.or("properties", Properties::default(), read_properties);
+    let of_role = |role: &'static str| {
+        fields
+            .section(role, |fields| fields.or("properties", Properties::default(), read_properties))
+    };
+    let (consumer_properties, producer_properties) = (of_role("consumer"), of_role("producer"));
+    Some(Kafka {
+        bootstrap_servers: bootstrap_servers?,
+        group_id: group_id?,
+        instance: instance?,
+        group_protocol: group_protocol?,
+        delivery: delivery?,
+        session_timeout: session_timeout?,
+        transaction_timeout: transaction_timeout?,
+        topics: topics?,
+        properties: properties?,
+        consumer_properties: consumer_properties?,
+        producer_properties: producer_properties?,
+    })
+}
+
+fn read_servers(field: &Field<'_>) -> Option<String> {
+    let text = field.text()?;
+    let servers: Vec<&str> = text.split(',').map(str::trim).collect();
+    if servers.iter().any(|server| server.is_empty() || server.contains(char::is_whitespace)) {
+        return field.expected("`host:port`, several with commas");
+    }
+    Some(servers.join(","))
+}
+
+/// What Kafka takes as the name of a topic or a group instance.
+fn read_kafka_name(field: &Field<'_>, bytes_max: usize) -> Option<String> {
+    let letter = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    match field.as_text() {
+        Some(name)
+            if (1..=bytes_max).contains(&name.len())
+                && name.chars().all(letter)
+                && !matches!(name, "." | "..") =>
+        {
+            Some(name.to_string())
+        }
+        _ => field.expected(format!("1 to {bytes_max} letters, digits, `.`, `_` and `-`")),
+    }
+}
+
+/// Two processes with one name would fence each other off for ever, so a name is never made up.
+fn read_instance(fields: &Fields<'_>, surroundings: &Surroundings<'_>) -> Option<String> {
+    if let Some(field) = fields.optional("instance") {
+        return read_kafka_name(&field, INSTANCE_BYTES_MAX);
+    }
+    let usable = |c: char| if c.is_ascii_alphanumeric() || c == '.' { c } else { '-' };
+    match &surroundings.host_name {
+        Some(host) => Some(host.chars().map(usable).take(INSTANCE_BYTES_MAX).collect()),
+        None => fields.require("instance").and(None),
+    }
+}
+
+fn read_topics(fields: &Fields<'_>) -> Option<Topics> {
+    let topic = |key: &'static str, default: &str| {
+        fields.or(key, default.to_string(), |field| read_kafka_name(field, TOPIC_BYTES_MAX))
+    };
+    let usage = topic("usage", Source::Usage.default_topic());
+    let tickets = topic("tickets", Source::Ticket.default_topic());
+    let payments = topic("payments", Source::Payment.default_topic());
+    let surveys = topic("surveys", Source::Survey.default_topic());
+    let accounts = topic("accounts", Source::Profile.default_topic());
+    let events = topic("events", OutputTopic::Events.default_topic());
+    let scores = topic("scores", OutputTopic::Scores.default_topic());
+    let dead_letters = topic("dead_letters", OutputTopic::DeadLetters.default_topic());
+    let changelog = topic("changelog", OutputTopic::Changelog.default_topic());
+    let topics = Topics {
+        usage: usage?,
+        tickets: tickets?,
+        payments: payments?,
+        surveys: surveys?,
+        accounts: accounts?,
+        events: events?,
+        scores: scores?,
+        dead_letters: dead_letters?,
+        changelog: changelog?,
+    };
+    check_topics_differ(fields, &topics)?;
+    Some(topics)
+}
+
+fn check_topics_differ(fields: &Fields<'_>, topics: &Topics) -> Option<()> {
+    let named = [
+        ("usage", &topics.usage),
+        ("tickets", &topics.tickets),
+        ("payments", &topics.payments),
+        ("surveys", &topics.surveys),
+        ("accounts", &topics.accounts),
+        ("events", &topics.events),
+        ("scores", &topics.scores),
+        ("dead_letters", &topics.dead_letters),
+        ("changelog", &topics.changelog),
+    ];
+    for (index, (key, topic)) in named.iter().enumerate() {
+        if let Some((other, _)) = named[..index].iter().find(|(_, earlier)| earlier == topic) {
+            // The default of one may be what the other was set to.
+            let field = fields.optional(key).or(fields.optional(other))?;
+            return field.error_about(format!(
+                "kafka.topics.{key} is `{topic}`, expected another topic than that of \
+                 kafka.topics.{other}"
+            ));
+        }
+    }
+    Some(())
+}
+
+fn read_properties(field: &Field<'_>) -> Option<Properties> {
+    if field.is_null() {
+        return Some(Properties::default());
+    }
+    let read_one = |(key, value): (&str, Field<'_>)| {
+        if let Some((_, why)) = OWNED.iter().find(|(owned, _)| *owned == key) {
+            return value.error(format!("belongs to the engine: {why}"));
+        }
+        let text = value.as_text().or_else(|| value.expected("a single value"))?;
+        Some((key.to_string(), text.to_string()))
+    };
+    let entries: Vec<Option<_>> = field.entries()?.into_iter().map(read_one).collect();
+    entries.into_iter().collect()
+}
