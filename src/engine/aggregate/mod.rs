@@ -17,7 +17,7 @@ use std::hash::{BuildHasherDefault, Hasher};
 use xxhash_rust::xxh3::xxh3_64;
 
 use self::answers::Answers;
-use self::dedup::IdRing;
+use self::dedup::IdRings;
 use self::distinct::DistinctPanes;
 use self::invoices::Invoices;
 use self::items::ItemOutcome;
@@ -59,7 +59,7 @@ pub struct Aggregate {
     first_usage_at: EventTime,
     /// `occurred_at` of the latest accepted event of each source; `MIN` before one.
     last_at: [EventTime; 5],
-    ids: [IdRing; 5],
+    ids: IdRings,
     counts: Box<[PaneRing<u32>]>,
     sums: Box<[PaneRing<i64>]>,
     trends: Box<[TrendPanes]>,
@@ -108,7 +108,7 @@ impl Aggregate {
             first_at: EventTime::MAX,
             first_usage_at: EventTime::MAX,
             last_at: [EventTime::MIN; 5],
-            ids: Default::default(),
+            ids: IdRings::default(),
             counts: plan.counts.iter().map(|_| PaneRing::default()).collect(),
             sums: plan.sums.iter().map(|_| PaneRing::default()).collect(),
             trends: plan.trends.iter().map(|_| TrendPanes::default()).collect(),
@@ -143,7 +143,7 @@ impl Aggregate {
             self.profile = None;
             return Applied::Counted { first_moved: false };
         }
-        if !self.ids[source as usize].insert(&event.event_id) {
+        if !self.ids.insert(source, &event.event_id) {
             return Applied::Duplicate;
         }
         let at = event.occurred_at;
