@@ -177,18 +177,26 @@ impl Engine {
         count[source as usize] += 1;
         if created || first_moved || source == Source::Profile {
             self.read_scored(slot);
+            self.judge(slot);
         } else {
             // The deadline may now be earlier than anything asks for; waking finds out.
             let mut deadline = self.accounts[slot as usize].deadline;
+            let mut moved = false;
             for i in 0..self.plan.fed_by[source as usize].len() {
                 let measure = self.plan.fed_by[source as usize][i];
                 if self.plan.scored[measure] {
-                    deadline = deadline.min(self.read(slot, measure));
+                    let (until, measure_moved) = self.read(slot, measure);
+                    deadline = deadline.min(until);
+                    moved |= measure_moved;
                 }
             }
             self.accounts[slot as usize].deadline = deadline;
+            // Most events say what was known already. Then the score is what it was, and as
+            // deadlines up to now have been handled, time has nothing new to say to the band.
+            if moved {
+                self.judge(slot);
+            }
         }
-        self.judge(slot);
         self.touch(slot);
         let account = &mut self.accounts[slot as usize];
         self.timers.schedule(slot, account.deadline, &mut account.queued);
@@ -266,37 +274,46 @@ impl Engine {
         let mut deadline = EventTime::MAX;
         for measure in 0..self.plan.reads.len() {
             if self.plan.scored[measure] {
-                deadline = deadline.min(self.read(slot, measure));
+                let (until, _) = self.read(slot, measure);
+                deadline = deadline.min(until);
             }
         }
         self.accounts[slot as usize].deadline = deadline;
     }
 
-    /// Reads one measure; returns when it can change without an event.
-    fn read(&mut self, slot: u32, measure: usize) -> EventTime {
+    /// Reads one measure; returns when it can change without an event, and whether it has changed.
+    fn read(&mut self, slot: u32, measure: usize) -> (EventTime, bool) {
         let account = &mut self.accounts[slot as usize];
         let rule = &self.plan.measures[measure];
         let read = &self.plan.reads[measure];
         let reading = account.aggregate.read(rule, read, &self.plan, self.now);
-        account.measures[measure] = MeasureScore::new(rule, reading.value, reading.stale);
-        match reading.value {
+        let until = match reading.value {
             Some(value) if value >= self.plan.settled_from[measure] => EventTime::MAX,
             _ => reading.until,
+        };
+        let known = &mut account.measures[measure];
+        // The same value has the same sub-score: no need to ask the curve.
+        if reading.value.is_some() && reading.value == known.value() {
+            return (until, false);
         }
+        let found = MeasureScore::new(rule, reading.value, reading.stale);
+        let moved = found != *known;
+        *known = found;
+        (until, moved)
     }
 
     /// Works out score and band at the present task time, and the deadline left.
     fn judge(&mut self, slot: u32) {
-        let card = Arc::clone(&self.card);
+        let card = &*self.card;
         let account = &mut self.accounts[slot as usize];
-        let grace_ends = account.grace_ends(&card);
+        let grace_ends = account.grace_ends(card);
         let in_grace = self.now < grace_ends;
         let value_of = |measure: usize| account.measures[measure].value();
         let profile = account.aggregate.profile();
         let gate_holds = |gate: usize| card.gates[gate].when.holds(&value_of, profile);
-        self.breakdown.fill(&card, &account.measures, gate_holds, in_grace);
-        let step = account.band.step(&card, self.breakdown.score, self.now);
-        account.deadline = account.deadline.min(account.band.deadline(&card));
+        self.breakdown.fill(card, &account.measures, gate_holds, in_grace);
+        let step = account.band.step(card, self.breakdown.score, self.now);
+        account.deadline = account.deadline.min(account.band.deadline(card));
         if in_grace {
             account.deadline = account.deadline.min(grace_ends);
         }

@@ -39,6 +39,13 @@ impl EventTime {
         self.0.div_euclid(pane.0)
     }
 
+    /// [`EventTime::pane`] for an instant that most likely lies in the pane `likely`: asking that
+    /// costs a multiplication, the pane itself a division.
+    pub const fn pane_near(self, likely: i32, pane: Span) -> i32 {
+        let start = likely as i64 * pane.0;
+        if start <= self.0 && self.0 - start < pane.0 { likely } else { self.pane(pane) as i32 }
+    }
+
     /// Parses RFC 3339 with an offset; what lies below the millisecond is cut.
     ///
     /// # Errors

@@ -1,32 +1,47 @@
-//! The last ids of one source: an event seen before changes nothing.
+//! The last ids of each source: an event seen before changes nothing.
 
 use xxhash_rust::xxh3::xxh3_64;
+
+use crate::engine::event::Source;
 
 /// How many distinct ids an account remembers of each source.
 pub const IDS_HELD: usize = 32;
 
-/// The last [`IDS_HELD`] distinct event ids, first in, first out, as 64-bit hashes: at that width
-/// one event in 10^17 would be taken for another.
+/// By how many ids the memory grows: accounts have few tickets and invoices.
+const GROWTH: usize = 4;
+
+/// Of each source the last [`IDS_HELD`] distinct event ids, first in, first out, as 64-bit hashes: at
+/// that width one event in 10^17 would be taken for another.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct IdRing {
-    /// At most `IDS_HELD`.
+pub struct IdRings {
+    /// One source's after the other's, in one block: most accounts have few of most sources.
     hashes: Vec<u64>,
-    /// Where the oldest is, once full.
-    oldest: u8,
+    /// How many each source has, at most `IDS_HELD`.
+    held: [u8; Source::ALL.len()],
+    /// Where each source's oldest is among its own, once full.
+    oldest: [u8; Source::ALL.len()],
 }
 
-impl IdRing {
+impl IdRings {
     /// Remembers `id`; `false` if it is held already (which does not refresh it).
-    pub fn insert(&mut self, id: &str) -> bool {
+    pub fn insert(&mut self, source: Source, id: &str) -> bool {
         let hash = xxh3_64(id.as_bytes());
-        if self.hashes.contains(&hash) {
+        let source = source as usize;
+        let start: usize = self.held[..source].iter().map(|held| usize::from(*held)).sum();
+        let end = start + usize::from(self.held[source]);
+        if self.hashes[start..end].contains(&hash) {
             return false;
         }
-        if self.hashes.len() < IDS_HELD {
-            self.hashes.push(hash);
+        if end - start < IDS_HELD {
+            if self.hashes.len() == self.hashes.capacity() {
+                self.hashes.reserve_exact(GROWTH);
+            }
+            self.hashes.insert(end, hash);
+            self.held[source] += 1;
         } else {
-            self.hashes[usize::from(self.oldest)] = hash;
-            self.oldest = (self.oldest + 1) % IDS_HELD as u8;
+            let oldest = &mut self.oldest[source];
+            self.hashes[start + usize::from(*oldest)] = hash;
+            *oldest = (*oldest + 1) % IDS_HELD as u8;
         }
         true
     }
@@ -38,13 +53,30 @@ mod tests {
 
     #[test]
     fn a_repeat_does_not_refresh_and_the_oldest_goes_first() {
-        let mut ring = IdRing::default();
+        let mut rings = IdRings::default();
+        let mut insert = |id: &str| rings.insert(Source::Ticket, id);
         for n in 0..32 {
-            assert!(ring.insert(&n.to_string()));
+            assert!(insert(&n.to_string()));
         }
-        assert!(!ring.insert("0"));
-        assert!(ring.insert("32"));
-        assert!(ring.insert("0"), "0 was the oldest in spite of its repeat");
-        assert!(!ring.insert("2"));
+        assert!(!insert("0"));
+        assert!(insert("32"));
+        assert!(insert("0"), "0 was the oldest in spite of its repeat");
+        assert!(!insert("2"));
+    }
+
+    #[test]
+    fn each_source_has_its_own_ids_whatever_the_others_have() {
+        let mut rings = IdRings::default();
+        for n in 0..40 {
+            for source in Source::ALL {
+                assert!(rings.insert(source, &n.to_string()));
+            }
+        }
+        for source in Source::ALL {
+            for n in 8..40 {
+                assert!(!rings.insert(source, &n.to_string()));
+            }
+            assert!(rings.insert(source, "7"));
+        }
     }
 }

@@ -9,13 +9,20 @@ use super::PlainHash;
 use crate::engine::scorecard::Window;
 use crate::engine::time::EventTime;
 
+/// Most values that are looked through one by one: up to here that costs no more than a hash table
+/// does, in half of its memory.
+const FEW_MAX: usize = 32;
+
+/// By how many values a short list grows.
+const GROWTH: usize = 4;
+
 /// The values seen in a window.
 #[derive(Clone, Debug, Default)]
 pub struct DistinctPanes {
     /// Latest begun pane of each value; none that has left the window at `current`.
-    latest: HashMap<u64, i32, PlainHash>,
-    /// Values seen in panes that have not begun, with the pane.
-    ahead: Vec<(i32, u64)>,
+    latest: Latest,
+    /// Values seen in panes that have not begun, with the pane. Nearly always empty.
+    ahead: Box<[Seen]>,
     /// At or before the oldest pane in `latest`; exact after each advance.
     oldest: i32,
     current: i32,
@@ -24,44 +31,43 @@ pub struct DistinctPanes {
 impl DistinctPanes {
     /// Moves "now" forward: values leave, panes begin.
     pub fn advance(&mut self, window: Window, now: EventTime) {
-        let current = now.pane(window.pane) as i32;
+        let current = now.pane_near(self.current, window.pane);
         if current == self.current {
             return;
         }
         self.current = current;
-        let mut waiting = std::mem::take(&mut self.ahead);
-        waiting.retain(|(pane, value)| {
-            if *pane <= current {
-                self.see(*pane, *value);
+        if !self.ahead.is_empty() {
+            let (begun, ahead): (Vec<Seen>, Vec<Seen>) =
+                self.ahead.iter().partition(|seen| seen.pane <= current);
+            self.ahead = ahead.into();
+            for seen in begun {
+                self.see(seen);
             }
-            *pane > current
-        });
-        self.ahead = waiting;
+        }
         let first = current - window.panes as i32 + 1;
         if self.oldest < first {
-            self.latest.retain(|_, pane| *pane >= first);
-            self.oldest = self.latest.values().copied().min().unwrap_or(i32::MAX);
+            self.oldest = self.latest.retain_from(first);
         }
     }
 
     /// Sees a value in the pane of `at`, if that has not left. Call `advance` first.
     pub fn add(&mut self, window: Window, at: EventTime, value: u64) {
-        let pane = at.pane(window.pane) as i32;
+        let pane = at.pane_near(self.current, window.pane);
+        let seen = Seen { value, pane };
         if pane > self.current {
-            if !self.ahead.contains(&(pane, value)) {
-                self.ahead.push((pane, value));
+            if !self.ahead.contains(&seen) {
+                self.ahead = self.ahead.iter().copied().chain([seen]).collect();
             }
         } else if pane > self.current - window.panes as i32 {
-            self.see(pane, value);
+            self.see(seen);
         }
     }
 
-    fn see(&mut self, pane: i32, value: u64) {
-        if self.latest.is_empty() || pane < self.oldest {
-            self.oldest = pane;
+    fn see(&mut self, seen: Seen) {
+        if self.latest.len() == 0 || seen.pane < self.oldest {
+            self.oldest = seen.pane;
         }
-        let latest = self.latest.entry(value).or_insert(pane);
-        *latest = pane.max(*latest);
+        self.latest.see(seen);
     }
 
     /// How many distinct values the window holds.
@@ -71,13 +77,82 @@ impl DistinctPanes {
 
     /// When the count may change next without a new event (never later than it does).
     pub fn next_change(&self, window: Window) -> EventTime {
-        let leaves = if self.latest.is_empty() {
+        let leaves = if self.latest.len() == 0 {
             EventTime::MAX
         } else {
             window.pane_start(i64::from(self.oldest) + window.panes)
         };
-        let begins = self.ahead.iter().map(|(pane, _)| window.pane_start(i64::from(*pane))).min();
+        let begins = self.ahead.iter().map(|seen| window.pane_start(i64::from(seen.pane))).min();
         leaves.min(begins.unwrap_or(EventTime::MAX))
+    }
+}
+
+/// A value and a pane it was seen in. Packed: accounts are made of these.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[repr(C, packed(4))]
+struct Seen {
+    value: u64,
+    pane: i32,
+}
+
+/// The latest pane of each value.
+#[derive(Clone, Debug)]
+enum Latest {
+    /// At most [`FEW_MAX`], in no order.
+    Few(Vec<Seen>),
+    /// It has been more once.
+    Many(Box<HashMap<u64, i32, PlainHash>>),
+}
+
+impl Default for Latest {
+    fn default() -> Self {
+        Latest::Few(Vec::new())
+    }
+}
+
+impl Latest {
+    fn len(&self) -> usize {
+        match self {
+            Latest::Few(all) => all.len(),
+            Latest::Many(all) => all.len(),
+        }
+    }
+
+    fn see(&mut self, seen: Seen) {
+        match self {
+            Latest::Few(all) => match all.iter().position(|known| known.value == seen.value) {
+                Some(known) => all[known].pane = seen.pane.max(all[known].pane),
+                None if all.len() < FEW_MAX => {
+                    if all.len() == all.capacity() {
+                        all.reserve_exact(GROWTH);
+                    }
+                    all.push(seen);
+                }
+                None => {
+                    let all = all.iter().chain([&seen]).map(|seen| (seen.value, seen.pane));
+                    *self = Latest::Many(Box::new(all.collect()));
+                }
+            },
+            Latest::Many(all) => {
+                let latest = all.entry(seen.value).or_insert(seen.pane);
+                *latest = seen.pane.max(*latest);
+            }
+        }
+    }
+
+    /// Drops values not seen since the pane `first`; returns the oldest pane left, `MAX` if none is.
+    fn retain_from(&mut self, first: i32) -> i32 {
+        let oldest = match self {
+            Latest::Few(all) => {
+                all.retain(|seen| seen.pane >= first);
+                all.iter().map(|seen| seen.pane).min()
+            }
+            Latest::Many(all) => {
+                all.retain(|_, pane| *pane >= first);
+                all.values().copied().min()
+            }
+        };
+        oldest.unwrap_or(i32::MAX)
     }
 }
 
@@ -115,5 +190,18 @@ mod tests {
         users.advance(WINDOW, day(11));
         // Nobody leaves before day 13; asking a day early is allowed, and costs one look.
         assert_eq!((users.count(), users.next_change(WINDOW)), (2, day(12)));
+    }
+
+    #[test]
+    fn many_values_are_told_apart_as_few_are() {
+        let mut users = DistinctPanes::default();
+        users.advance(WINDOW, day(10));
+        for user in 0..100 {
+            users.add(WINDOW, day(9), user);
+            users.add(WINDOW, day(9 + i64::from(user % 2 == 0)), user);
+        }
+        assert_eq!(users.count(), 100);
+        users.advance(WINDOW, day(11));
+        assert_eq!((users.count(), users.next_change(WINDOW)), (50, day(12)));
     }
 }

@@ -17,7 +17,7 @@ use std::hash::{BuildHasherDefault, Hasher};
 use xxhash_rust::xxh3::xxh3_64;
 
 use self::answers::Answers;
-use self::dedup::IdRing;
+use self::dedup::IdRings;
 use self::distinct::DistinctPanes;
 use self::invoices::Invoices;
 use self::items::ItemOutcome;
@@ -59,7 +59,7 @@ pub struct Aggregate {
     first_usage_at: EventTime,
     /// `occurred_at` of the latest accepted event of each source; `MIN` before one.
     last_at: [EventTime; 5],
-    ids: [IdRing; 5],
+    ids: IdRings,
     counts: Box<[PaneRing<u32>]>,
     sums: Box<[PaneRing<i64>]>,
     trends: Box<[TrendPanes]>,
@@ -111,7 +111,7 @@ impl Aggregate {
             first_at: EventTime::MAX,
             first_usage_at: EventTime::MAX,
             last_at: [EventTime::MIN; 5],
-            ids: Default::default(),
+            ids: IdRings::default(),
             counts: plan.counts.iter().map(|_| PaneRing::default()).collect(),
             sums: plan.sums.iter().map(|_| PaneRing::default()).collect(),
             trends: plan.trends.iter().map(|_| TrendPanes::default()).collect(),
@@ -146,7 +146,7 @@ impl Aggregate {
             self.profile = None;
             return Applied::Counted { first_moved: false };
         }
-        if !self.ids[source as usize].insert(&event.event_id) {
+        if !self.ids.insert(source, &event.event_id) {
             return Applied::Duplicate;
         }
         let at = event.occurred_at;
@@ -294,7 +294,6 @@ impl Aggregate {
         let ever = |source: Source| self.last_at[source as usize] > EventTime::MIN;
         let (any_usage, any_payment) = (ever(Source::Usage), ever(Source::Payment));
         let currency = self.profile.as_ref().and_then(|profile| profile.currency);
-        let no_items = ItemSources::default();
         let reading = match *read {
             Read::Events { count } => self.read_count(count, plan, now, PaneRing::total),
             Read::ActivePanes { count } => {
@@ -342,10 +341,10 @@ impl Aggregate {
                     Reading::until(Some(days as f64), until)
                 })
             }
-            ref read => {
-                let items = self.items.as_deref().unwrap_or(&no_items);
-                items.read(measure, read, currency, now)
-            }
+            ref read => match self.items.as_deref() {
+                Some(items) => items.read(measure, read, currency, now),
+                None => ItemSources::default().read(measure, read, currency, now),
+            },
         };
         let known = match super::scorecard::fed_by(measure.kind).first() {
             Some(Source::Usage) => any_usage,

@@ -40,7 +40,7 @@ pub struct PaneRing<A> {
 impl<A: Amount> PaneRing<A> {
     /// Moves "now" forward: panes leave, panes begin.
     pub fn advance(&mut self, window: Window, now: EventTime) {
-        let current = now.pane(window.pane) as i32;
+        let current = now.pane_near(self.current, window.pane);
         if current == self.current {
             return;
         }
@@ -59,7 +59,7 @@ impl<A: Amount> PaneRing<A> {
     where
         A: Default,
     {
-        let pane = at.pane(window.pane) as i32;
+        let pane = at.pane_near(self.current, window.pane);
         if pane <= self.current - window.panes as i32 {
             return;
         }
@@ -122,7 +122,7 @@ pub struct TrendPanes {
 impl TrendPanes {
     /// Moves "now" forward; panes before the baseline leave.
     pub fn advance(&mut self, store: &TrendStore, now: EventTime) {
-        let current = now.pane(store.pane) as i32;
+        let current = now.pane_near(self.current, store.pane);
         if current != self.current {
             self.current = current;
             let oldest = self.baseline_start(store);
@@ -134,7 +134,7 @@ impl TrendPanes {
     /// Counts one event in the pane of `at`, unless that lies before the baseline. Call `advance`
     /// first.
     pub fn add(&mut self, store: &TrendStore, at: EventTime) {
-        let pane = at.pane(store.pane) as i32;
+        let pane = at.pane_near(self.current, store.pane);
         if pane >= self.baseline_start(store) {
             add_to_cell(&mut self.cells, pane, 1);
         }

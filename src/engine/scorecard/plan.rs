@@ -186,9 +186,11 @@ impl Plan {
             plan.settled_from.push(settled_from(measure));
         }
         for gate in &card.gates {
-            gate.when.each_measure(&mut |measure| {
+            gate.when.each_measure(&mut |measure, threshold| {
                 plan.scored[measure] = true;
-                plan.settled_from[measure] = f64::INFINITY;
+                // Past the threshold by a whole unit no comparison with it changes any more.
+                let settled_from = &mut plan.settled_from[measure];
+                *settled_from = settled_from.max(threshold + 1.0);
             });
         }
         plan

@@ -1,0 +1,132 @@
+//! What the engine alone does: parsed events in, verdicts out, with the default scorecard.
+//!
+//! `cargo bench --bench engine` (a part of it: `-- 100k`). Every account starts with four weeks of
+//! history; then the stream moves on at ten events per account and day, so panes begin and end and
+//! deadlines come as often as they would. Ids, times and accounts are always new ones: a batch is
+//! made outside the measurement, and none is played twice.
+//!
+//! Leaves out the snapshots for readers: `pipeline` has them.
+
+mod traffic;
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::hint::black_box;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use criterion::{Criterion, SamplingMode, Throughput, criterion_group, criterion_main};
+
+use barometer::engine::Engine;
+use barometer::engine::scorecard::Scorecard;
+use barometer::engine::time::EventTime;
+use traffic::{Batch, Spread, Traffic};
+
+/// Events of one measured stretch: small enough to hold, long enough that a clock reading is none of
+/// it.
+const BATCH_EVENTS: usize = 50_000;
+const SIZES: [(&str, u32); 2] = [("100k", 100_000), ("1m", 1_000_000)];
+const CARD: &str = include_str!("../config/scorecards/saas-default.yaml");
+
+/// The system's allocator, which also knows how much is in use.
+struct Counting;
+
+static BYTES_IN_USE: AtomicUsize = AtomicUsize::new(0);
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// What a block takes of the heap in glibc: a word before it, rounded up to 16, at least 32.
+fn block_bytes(size: usize) -> usize {
+    (size + 8).next_multiple_of(16).max(32)
+}
+
+// SAFETY: everything is handed to the system's allocator as it came.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        BYTES_IN_USE.fetch_add(block_bytes(layout.size()), Ordering::Relaxed);
+        // SAFETY: the caller's promise.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
+        BYTES_IN_USE.fetch_sub(block_bytes(layout.size()), Ordering::Relaxed);
+        // SAFETY: the caller's promise.
+        unsafe { System.dealloc(block, layout) }
+    }
+
+    unsafe fn realloc(&self, block: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
+        BYTES_IN_USE.fetch_add(block_bytes(new_size), Ordering::Relaxed);
+        BYTES_IN_USE.fetch_sub(block_bytes(layout.size()), Ordering::Relaxed);
+        // SAFETY: the caller's promise.
+        unsafe { System.realloc(block, layout, new_size) }
+    }
+}
+
+/// An engine whose accounts have all had four weeks of history, and the traffic that goes on.
+fn loaded(accounts: u32) -> (Engine, Traffic) {
+    let parsed = Scorecard::parse("saas-default.yaml", CARD);
+    let parsed = parsed.expect("the default scorecard is a good one");
+    let mut engine = Engine::new(Arc::new(parsed.scorecard), EventTime::MIN);
+    let mut traffic = Traffic::new(accounts);
+    let mut batch = Batch::default();
+    for account in 0..accounts {
+        batch.clear();
+        traffic.history(account, &mut batch);
+        play(&mut engine, &batch);
+    }
+    (engine, traffic)
+}
+
+fn play(engine: &mut Engine, batch: &Batch) {
+    for (time, event) in batch.events() {
+        engine.advance_to(time);
+        engine.handle_event(&event);
+        while let Some(verdict) = engine.poll_verdict() {
+            black_box(verdict);
+        }
+    }
+}
+
+fn throughput(criterion: &mut Criterion) {
+    for (size, accounts) in SIZES {
+        let mut group = criterion.benchmark_group(format!("engine/{size}"));
+        group.throughput(Throughput::Elements(BATCH_EVENTS as u64));
+        group.sampling_mode(SamplingMode::Flat).sample_size(10);
+        group.warm_up_time(Duration::from_secs(1)).measurement_time(Duration::from_secs(6));
+        // Made when asked for, so that a filter spares the other size's history.
+        let mut made: Option<(Engine, Traffic)> = None;
+        let mut batch = Batch::default();
+        for (name, spread) in Spread::NAMES {
+            group.bench_function(name, |bencher| {
+                let (engine, traffic) = made.get_or_insert_with(|| loaded(accounts));
+                bencher.iter_custom(|batches| {
+                    let mut spent = Duration::ZERO;
+                    for _ in 0..batches {
+                        traffic.fill(&mut batch, BATCH_EVENTS, spread);
+                        let started = Instant::now();
+                        play(engine, &batch);
+                        spent += started.elapsed();
+                    }
+                    spent
+                });
+            });
+        }
+        group.finish();
+    }
+}
+
+/// Not a measurement of time: prints a line.
+fn bytes_per_account(_: &mut Criterion) {
+    let accounts = 1 << 15;
+    let before = BYTES_IN_USE.load(Ordering::Relaxed);
+    let (engine, traffic) = loaded(accounts);
+    let traffic_bytes = block_bytes(accounts as usize * size_of::<u32>());
+    let used = BYTES_IN_USE.load(Ordering::Relaxed) - before - traffic_bytes;
+    assert_eq!(engine.account_count(), accounts as usize);
+    println!("engine/bytes_per_account: {} (typical, all in)", used / accounts as usize);
+    drop(traffic);
+}
+
+criterion_group!(benches, bytes_per_account, throughput);
+criterion_main!(benches);

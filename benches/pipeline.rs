@@ -1,0 +1,196 @@
+//! One event from end to end without Kafka: bytes, decoded, merged with the other topics', through
+//! the engine, and what came of it as the bytes of output records, shown to readers.
+//!
+//! `cargo bench --bench pipeline`. Records come out of memory here; what the client library takes
+//! for each (design, section 6) comes on top. A commit is made after every batch, as often as a
+//! worker that catches up would, with everything but the broker in it.
+
+mod traffic;
+
+use std::hint::black_box;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use criterion::{Criterion, SamplingMode, Throughput, criterion_group, criterion_main};
+
+use barometer::broker::{End, EndOffsets, Fetched, Input, InputRecord};
+use barometer::engine::event::{DecodeLimits, Source};
+use barometer::engine::scorecard::Scorecard;
+use barometer::engine::time::{EventTime, Span};
+use barometer::routing::Routing;
+use barometer::task::{Task, TaskSettings, TaskTime};
+use barometer::view::View;
+use traffic::{Batch, Spread, Traffic, json};
+
+/// Records between two commits.
+const BATCH_RECORDS: usize = 50_000;
+/// What the records of one fetch share between the topics; no topic's part is more than a task
+/// takes.
+const FETCH_RECORDS: usize = 2_000;
+const ACCOUNTS: u32 = 100_000;
+const CARD: &str = include_str!("../config/scorecards/saas-default.yaml");
+
+/// A record in a fetch buffer that it shares with others.
+struct HeldRecord {
+    buffer: Rc<String>,
+    key: (u32, u32),
+    value: (u32, u32),
+    offset: i64,
+    time: EventTime,
+}
+
+impl InputRecord for HeldRecord {
+    fn offset(&self) -> i64 {
+        self.offset
+    }
+
+    fn timestamp(&self) -> Option<EventTime> {
+        Some(self.time)
+    }
+
+    fn key(&self) -> Option<&[u8]> {
+        self.buffer.as_bytes().get(self.key.0 as usize..self.key.1 as usize)
+    }
+
+    fn value(&self) -> Option<&[u8]> {
+        self.buffer.as_bytes().get(self.value.0 as usize..self.value.1 as usize)
+    }
+
+    fn headers(&self) -> Vec<(String, Option<Vec<u8>>)> {
+        Vec::new()
+    }
+}
+
+/// A task with everything around it but a broker.
+struct Pipeline {
+    task: Task<HeldRecord>,
+    view: View,
+    routing: Routing,
+    ends: EndOffsets,
+    /// By `Source as usize`.
+    next_offset: [i64; 5],
+}
+
+/// The records of one fetch, by `Source as usize`.
+type Fetch = [Vec<HeldRecord>; 5];
+
+impl Pipeline {
+    fn new() -> Pipeline {
+        let parsed = Scorecard::parse("saas-default.yaml", CARD);
+        let card = Arc::new(parsed.expect("the default scorecard is a good one").scorecard);
+        let topics = Source::ALL.map(|source| source.default_topic().to_owned());
+        let settings = Arc::new(TaskSettings {
+            card: Arc::clone(&card),
+            limits: DecodeLimits::default(),
+            task_time: TaskTime::Records,
+            scores_min_interval: Span::MINUTE,
+            event_source: "/barometer/bench".to_owned(),
+            owner: "bench-0".to_owned(),
+            dead_letter_bytes_max: 1 << 20,
+            topics: topics.clone(),
+        });
+        let start = Source::ALL.map(|source| (source, 0));
+        let end_of =
+            |source| End { input: Input { source, partition: 0 }, stable: 0, high: i64::MAX };
+        Pipeline {
+            task: Task::new(0, settings, &start, EventTime::MIN, 0),
+            view: View::new(card, 1),
+            routing: Routing::new(1, None, topics),
+            ends: EndOffsets { asked_at: EventTime::MAX, ends: Source::ALL.map(end_of).to_vec() },
+            next_offset: [0; 5],
+        }
+    }
+
+    /// Writes a batch's events down as the records of as many fetches as they fill.
+    fn fetches(&mut self, batch: &Batch) -> Vec<Fetch> {
+        let mut buffer = String::new();
+        let mut places = Vec::new();
+        for (time, event) in batch.events() {
+            let key_start = buffer.len() as u32;
+            buffer.push_str(&event.account_id);
+            let value_start = buffer.len() as u32;
+            let source = json(&event, &mut buffer);
+            let value = (value_start, buffer.len() as u32);
+            places.push((source, (key_start, value_start), value, time));
+        }
+        let buffer = Rc::new(buffer);
+        let mut fetches = Vec::new();
+        for fetched in places.chunks(FETCH_RECORDS) {
+            let mut fetch = Fetch::default();
+            for (source, key, value, time) in fetched {
+                let offset = self.next_offset[*source as usize];
+                self.next_offset[*source as usize] += 1;
+                let buffer = Rc::clone(&buffer);
+                let record = HeldRecord { buffer, key: *key, value: *value, offset, time: *time };
+                fetch[*source as usize].push(record);
+            }
+            fetches.push(fetch);
+        }
+        fetches
+    }
+
+    fn run(&mut self, fetches: Vec<Fetch>) {
+        for fetch in fetches {
+            for (source, records) in Source::ALL.into_iter().zip(fetch) {
+                let records = records.into_iter().map(Fetched::Record);
+                self.task.absorb(source, records, EventTime::MAX);
+            }
+            let taken = self.task.work(&self.ends, &self.routing, FETCH_RECORDS);
+            assert_eq!(taken, Ok(FETCH_RECORDS), "every fetch is a full one");
+        }
+        let now = self.task.engine().now();
+        self.task.prepare(now, |snapshot| self.view.shows(snapshot));
+        black_box(self.task.outputs());
+        for snapshot in self.task.committed() {
+            self.view.show(0, snapshot);
+        }
+    }
+}
+
+/// A pipeline whose accounts have all had four weeks of history, and the traffic that goes on.
+fn loaded() -> (Pipeline, Traffic) {
+    let mut pipeline = Pipeline::new();
+    let mut traffic = Traffic::new(ACCOUNTS);
+    let mut batch = Batch::default();
+    // As many accounts at a time as make whole fetches, whatever the length of a history.
+    for first in (0..ACCOUNTS).step_by(FETCH_RECORDS) {
+        batch.clear();
+        for account in first..first + FETCH_RECORDS as u32 {
+            traffic.history(account, &mut batch);
+        }
+        let fetches = pipeline.fetches(&batch);
+        pipeline.run(fetches);
+    }
+    (pipeline, traffic)
+}
+
+fn throughput(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("pipeline/100k");
+    group.throughput(Throughput::Elements(BATCH_RECORDS as u64));
+    group.sampling_mode(SamplingMode::Flat).sample_size(10);
+    group.warm_up_time(Duration::from_secs(1)).measurement_time(Duration::from_secs(6));
+    // Made when asked for, so that a filter spares it.
+    let mut made: Option<(Pipeline, Traffic)> = None;
+    let mut batch = Batch::default();
+    for (name, spread) in Spread::NAMES {
+        group.bench_function(name, |bencher| {
+            let (pipeline, traffic) = made.get_or_insert_with(loaded);
+            bencher.iter_custom(|batches| {
+                let mut spent = Duration::ZERO;
+                for _ in 0..batches {
+                    traffic.fill(&mut batch, BATCH_RECORDS, spread);
+                    let fetches = pipeline.fetches(&batch);
+                    let started = Instant::now();
+                    pipeline.run(fetches);
+                    spent += started.elapsed();
+                }
+                spent
+            });
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, throughput);
+criterion_main!(benches);
