@@ -19,6 +19,7 @@ pub mod wording;
 pub mod yaml;
 
 use std::collections::VecDeque;
+use std::hint::black_box;
 use std::sync::Arc;
 
 use compact_str::CompactString;
@@ -33,6 +34,10 @@ use self::scorecard::{Plan, Scorecard};
 use self::time::EventTime;
 use self::timers::Timers;
 use self::verdict::{BandState, BandStep, Decision, Published, Verdict};
+
+/// Most accounts [`Engine::warm_up`] takes at a time: enough waits to overlap, few enough that what
+/// was read first is still in the cache when its event comes.
+pub const WARM_UP_MAX: usize = 32;
 
 /// Accounts and their scores for one input partition number.
 #[derive(Debug)]
@@ -198,6 +203,34 @@ impl Engine {
         self.touch(slot);
         let account = &mut self.accounts[slot as usize];
         self.timers.schedule(slot, account.deadline, &mut account.queued);
+    }
+
+    /// Reads what events of these accounts (by the bytes of their ids) will need, as far as they are
+    /// among the first [`WARM_UP_MAX`] and known. Changes nothing and promises nothing: with more
+    /// accounts than a cache holds, an event waits for memory most of its time, and here the waits
+    /// for many accounts overlap.
+    pub fn warm_up<'a>(&self, account_ids: impl Iterator<Item = &'a [u8]>) {
+        let mut found = [0; WARM_UP_MAX];
+        let mut count = 0;
+        for account_id in account_ids.take(WARM_UP_MAX) {
+            let hash = xxh3_64(account_id);
+            // Another account with the same hash would be warmed up in vain, no more.
+            if let Some((_, slot)) = self.slots.find(hash, |(known, _)| *known == hash) {
+                found[count] = *slot;
+                count += 1;
+            }
+        }
+        // Each round reads at places that the round before made known.
+        let accounts = || found[..count].iter().map(|slot| &self.accounts[*slot as usize]);
+        for account in accounts() {
+            black_box((account.id.len(), account.band.since(), account.sequence));
+            black_box((account.deadline, account.measures.len()));
+            account.aggregate.warm_up();
+        }
+        for account in accounts() {
+            black_box((account.measures.first(), account.measures.get(3)));
+            account.aggregate.warm_up_stores();
+        }
     }
 
     /// The next decision that was published, in the order in which they were taken.
