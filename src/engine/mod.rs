@@ -136,7 +136,11 @@ impl Engine {
     /// Moves task time forward, handling every deadline on the way at its own time and in order.
     /// A time before the present one changes nothing.
     pub fn advance_to(&mut self, now: EventTime) {
-        while let Some((at, slot)) = self.timers.pop_due(now) {
+        let mut coming = [0; WARM_UP_MAX];
+        loop {
+            let count = self.timers.take_coming(now, &mut coming);
+            self.warm_up_slots(&coming[..count], true);
+            let Some((at, slot)) = self.timers.pop_due(now) else { break };
             let account = &mut self.accounts[slot as usize];
             if account.queued != at {
                 continue; // An earlier entry took this one's place.
@@ -220,17 +224,7 @@ impl Engine {
                 count += 1;
             }
         }
-        // Each round reads at places that the round before made known.
-        let accounts = || found[..count].iter().map(|slot| &self.accounts[*slot as usize]);
-        for account in accounts() {
-            black_box((account.id.len(), account.band.since(), account.sequence));
-            black_box((account.deadline, account.measures.len()));
-            account.aggregate.warm_up();
-        }
-        for account in accounts() {
-            black_box((account.measures.first(), account.measures.get(3)));
-            account.aggregate.warm_up_stores();
-        }
+        self.warm_up_slots(&found[..count], false);
     }
 
     /// The next decision that was published, in the order in which they were taken.
@@ -252,10 +246,14 @@ impl Engine {
     /// Snapshots of the accounts that may look different since the last call, each once.
     pub fn drain_touched(&mut self, mut each: impl FnMut(Snapshot)) {
         let mut touched = std::mem::take(&mut self.touched);
-        for slot in touched.drain(..) {
-            self.accounts[slot as usize].touched = false;
-            each(self.snapshot_of(slot));
+        for slots in touched.chunks(WARM_UP_MAX) {
+            self.warm_up_slots(slots, true);
+            for slot in slots {
+                self.accounts[*slot as usize].touched = false;
+                each(self.snapshot_of(*slot));
+            }
         }
+        touched.clear();
         self.touched = touched;
     }
 
@@ -263,6 +261,26 @@ impl Engine {
     pub fn touch_all(&mut self) {
         for slot in 0..self.accounts.len() {
             self.touch(slot as u32);
+        }
+    }
+
+    /// Each round reads at places that the round before made known.
+    fn warm_up_slots(&self, slots: &[u32], wholly: bool) {
+        let accounts = || slots.iter().map(|slot| &self.accounts[*slot as usize]);
+        for account in accounts() {
+            black_box((account.id.len(), account.band.since(), account.sequence));
+            black_box((account.deadline, account.measures.len()));
+            account.aggregate.warm_up();
+        }
+        for account in accounts() {
+            black_box((account.measures.first(), account.measures.get(3)));
+            account.aggregate.warm_up_stores();
+        }
+        if wholly {
+            for account in accounts() {
+                black_box((account.measures.get(6), account.measures.last()));
+                account.aggregate.warm_up_items();
+            }
         }
     }
 

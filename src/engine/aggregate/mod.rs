@@ -144,6 +144,16 @@ impl Aggregate {
         black_box((self.lasts.first(), self.trends.first(), self.counts.first()));
         self.trends.iter().for_each(TrendPanes::warm_up);
         self.distincts.iter().for_each(DistinctPanes::warm_up);
+        black_box(self.items.as_ref().map(|items| items.len()));
+    }
+
+    /// After [`Aggregate::warm_up_stores`]: reads what only a look at every measure reads.
+    pub fn warm_up_items(&self) {
+        if let Some(items) = &self.items {
+            for item in items.tickets.all() {
+                black_box(item.changes().first());
+            }
+        }
     }
 
     /// Takes an event at task time `now`.
