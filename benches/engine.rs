@@ -17,9 +17,9 @@ use std::time::{Duration, Instant};
 
 use criterion::{Criterion, SamplingMode, Throughput, criterion_group, criterion_main};
 
-use barometer::engine::Engine;
 use barometer::engine::scorecard::Scorecard;
 use barometer::engine::time::EventTime;
+use barometer::engine::{Engine, WARM_UP_MAX};
 use traffic::{Batch, Spread, Traffic};
 
 /// Events of one measured stretch: small enough to hold, long enough that a clock reading is none of
@@ -79,11 +79,15 @@ fn loaded(accounts: u32) -> (Engine, Traffic) {
 }
 
 fn play(engine: &mut Engine, batch: &Batch) {
-    for (time, event) in batch.events() {
-        engine.advance_to(time);
-        engine.handle_event(&event);
-        while let Some(verdict) = engine.poll_verdict() {
-            black_box(verdict);
+    for first in (0..batch.len()).step_by(WARM_UP_MAX) {
+        let part = first..batch.len().min(first + WARM_UP_MAX);
+        engine.warm_up(batch.account_ids_in(part.clone()));
+        for (time, event) in batch.events_in(part) {
+            engine.advance_to(time);
+            engine.handle_event(&event);
+            while let Some(verdict) = engine.poll_verdict() {
+                black_box(verdict);
+            }
         }
     }
 }

@@ -14,13 +14,13 @@ use serde::{Deserialize, Serialize};
 use crate::broker::{
     End, EndOffsets, Fetched, Input, InputRecord, OutputRecord, OutputTopic, Processed,
 };
-use crate::engine::Engine;
 use crate::engine::event::{self, DecodeLimits, ReasonCode, Source};
 use crate::engine::record;
 use crate::engine::report::Snapshot;
 use crate::engine::scorecard::Scorecard;
 use crate::engine::time::{EventTime, Span};
 use crate::engine::verdict::Verdict;
+use crate::engine::{Engine, WARM_UP_MAX};
 use crate::routing::{Routing, RoutingError};
 
 /// Most records of one topic that wait in a task; more stay with the client, which then stops
@@ -103,6 +103,8 @@ struct Feed<R> {
     source: Source,
     /// In offset order, each with its record time.
     buffer: VecDeque<(R, EventTime)>,
+    /// How many of the buffer's first records the engine has been told to warm up for.
+    warmed: usize,
     /// Read up to here: the end of the partition, when it was reached.
     read_to: i64,
     /// The first offset that has not been processed.
@@ -133,6 +135,7 @@ impl<R: InputRecord> Task<R> {
             .map(|(source, offset)| Feed {
                 source: *source,
                 buffer: VecDeque::new(),
+                warmed: 0,
                 read_to: *offset,
                 next: *offset,
             })
@@ -225,6 +228,12 @@ impl<R: InputRecord> Task<R> {
             let Some(index) = self.next_feed(&own_ends, ends.asked_at) else { break };
             let feed = &mut self.feeds[index];
             let source = feed.source;
+            if feed.warmed == 0 {
+                feed.warmed = WARM_UP_MAX.min(feed.buffer.len());
+                let next = feed.buffer.range(..feed.warmed);
+                self.engine.warm_up(next.filter_map(|(record, _)| record.key()));
+            }
+            feed.warmed -= 1;
             let (record, time) = feed.buffer.pop_front().expect("`next_feed` saw one");
             feed.next = record.offset() + 1;
             feed.settle();
@@ -468,6 +477,7 @@ impl<R: InputRecord> Task<R> {
     pub fn park(&mut self) {
         for feed in &mut self.feeds {
             feed.buffer.clear();
+            feed.warmed = 0;
             feed.read_to = feed.next;
         }
     }

@@ -8,6 +8,7 @@
 
 use std::borrow::Cow;
 use std::fmt::Write;
+use std::ops::Range;
 
 use barometer::engine::event::{
     Body, Currency, Event, Payment, PaymentStatus, Source, Survey, Ticket, TicketStatus, Usage,
@@ -213,9 +214,27 @@ impl Batch {
         self.entries.clear();
     }
 
+    /// How many events there are.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
     /// Every event with the time at which it is learnt of.
     pub fn events(&self) -> impl Iterator<Item = (EventTime, Event<'_>)> {
-        self.entries.iter().map(|entry| (entry.time, self.event(entry)))
+        self.events_in(0..self.len())
+    }
+
+    /// The same of a part of the batch.
+    pub fn events_in(&self, part: Range<usize>) -> impl Iterator<Item = (EventTime, Event<'_>)> {
+        self.entries[part].iter().map(|entry| (entry.time, self.event(entry)))
+    }
+
+    /// The accounts of a part of the batch's events.
+    pub fn account_ids_in(&self, part: Range<usize>) -> impl Iterator<Item = &[u8]> {
+        self.entries[part].iter().map(|entry| {
+            let start = entry.start as usize + usize::from(entry.event_id_len);
+            &self.text.as_bytes()[start..start + usize::from(entry.account_id_len)]
+        })
     }
 
     fn event(&self, entry: &Entry) -> Event<'_> {

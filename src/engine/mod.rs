@@ -19,6 +19,7 @@ pub mod wording;
 pub mod yaml;
 
 use std::collections::VecDeque;
+use std::hint::black_box;
 use std::sync::Arc;
 
 use compact_str::CompactString;
@@ -33,6 +34,10 @@ use self::scorecard::{Plan, Scorecard};
 use self::time::{EventTime, Span};
 use self::timers::Timers;
 use self::verdict::{BandState, BandStep, Decision, Published, Verdict};
+
+/// Most accounts [`Engine::warm_up`] takes at a time: enough waits to overlap, few enough that what
+/// was read first is still in the cache when its event comes.
+pub const WARM_UP_MAX: usize = 32;
 
 /// Accounts and their scores for one input partition number.
 #[derive(Debug)]
@@ -131,7 +136,11 @@ impl Engine {
     /// Moves task time forward, handling every deadline on the way at its own time and in order.
     /// A time before the present one changes nothing.
     pub fn advance_to(&mut self, now: EventTime) {
-        while let Some((at, slot)) = self.timers.pop_due(now) {
+        let mut coming = [0; WARM_UP_MAX];
+        loop {
+            let count = self.timers.take_coming(now, &mut coming);
+            self.warm_up_slots(&coming[..count], true);
+            let Some((at, slot)) = self.timers.pop_due(now) else { break };
             let account = &mut self.accounts[slot as usize];
             if account.queued != at {
                 continue; // An earlier entry took this one's place.
@@ -202,6 +211,24 @@ impl Engine {
         self.timers.schedule(slot, account.deadline, &mut account.queued);
     }
 
+    /// Reads what events of these accounts (by the bytes of their ids) will need, as far as they are
+    /// among the first [`WARM_UP_MAX`] and known. Changes nothing and promises nothing: with more
+    /// accounts than a cache holds, an event waits for memory most of its time, and here the waits
+    /// for many accounts overlap.
+    pub fn warm_up<'a>(&self, account_ids: impl Iterator<Item = &'a [u8]>) {
+        let mut found = [0; WARM_UP_MAX];
+        let mut count = 0;
+        for account_id in account_ids.take(WARM_UP_MAX) {
+            let hash = xxh3_64(account_id);
+            // Another account with the same hash would be warmed up in vain, no more.
+            if let Some((_, slot)) = self.slots.find(hash, |(known, _)| *known == hash) {
+                found[count] = *slot;
+                count += 1;
+            }
+        }
+        self.warm_up_slots(&found[..count], false);
+    }
+
     /// The next decision that was published, in the order in which they were taken.
     pub fn poll_verdict(&mut self) -> Option<Verdict> {
         self.verdicts.pop_front()
@@ -221,10 +248,14 @@ impl Engine {
     /// Snapshots of the accounts that may look different since the last call, each once.
     pub fn drain_touched(&mut self, mut each: impl FnMut(Snapshot)) {
         let mut touched = std::mem::take(&mut self.touched);
-        for slot in touched.drain(..) {
-            self.accounts[slot as usize].touched = false;
-            each(self.snapshot_of(slot));
+        for slots in touched.chunks(WARM_UP_MAX) {
+            self.warm_up_slots(slots, true);
+            for slot in slots {
+                self.accounts[*slot as usize].touched = false;
+                each(self.snapshot_of(*slot));
+            }
         }
+        touched.clear();
         self.touched = touched;
     }
 
@@ -232,6 +263,26 @@ impl Engine {
     pub fn touch_all(&mut self) {
         for slot in 0..self.accounts.len() {
             self.touch(slot as u32);
+        }
+    }
+
+    /// Each round reads at places that the round before made known.
+    fn warm_up_slots(&self, slots: &[u32], wholly: bool) {
+        let accounts = || slots.iter().map(|slot| &self.accounts[*slot as usize]);
+        for account in accounts() {
+            black_box((account.id.len(), account.band.since(), account.sequence));
+            black_box((account.deadline, account.measures.len()));
+            account.aggregate.warm_up();
+        }
+        for account in accounts() {
+            black_box((account.measures.first(), account.measures.get(3)));
+            account.aggregate.warm_up_stores();
+        }
+        if wholly {
+            for account in accounts() {
+                black_box((account.measures.get(6), account.measures.last()));
+                account.aggregate.warm_up_items();
+            }
         }
     }
 

@@ -1,5 +1,7 @@
 //! The last ids of each source: an event seen before changes nothing.
 
+use std::hint::black_box;
+
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::engine::event::Source;
@@ -44,6 +46,19 @@ impl IdRings {
             *oldest = (*oldest + 1) % IDS_HELD as u8;
         }
         true
+    }
+
+    /// How many ids are held.
+    pub fn len(&self) -> usize {
+        self.hashes.len()
+    }
+
+    /// Reads what the next insertion will read first.
+    pub fn warm_up(&self) {
+        const PER_CACHE_LINE: usize = 8;
+        for hash in self.hashes.iter().take(IDS_HELD).step_by(PER_CACHE_LINE) {
+            black_box(*hash);
+        }
     }
 }
 

@@ -13,6 +13,7 @@ mod reading;
 mod tickets;
 
 use std::hash::{BuildHasherDefault, Hasher};
+use std::hint::black_box;
 
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -131,6 +132,31 @@ impl Aggregate {
     pub fn started_at(&self) -> EventTime {
         let by_profile = self.profile().and_then(|profile| profile.started_at);
         by_profile.map_or(self.first_at, |started_at| started_at.min(self.first_at))
+    }
+
+    /// Reads the account's own memory, and says nothing of it: whoever is about to give events to many
+    /// accounts has the waits for it overlap so. [`Aggregate::warm_up_stores`] goes on from there.
+    pub fn warm_up(&self) {
+        black_box((self.first_at, self.last_at[4], self.ids.len()));
+        black_box((self.distincts.len(), self.trends.len(), self.lasts.len()));
+    }
+
+    /// Reads what [`Aggregate::warm_up`] has made known the places of.
+    pub fn warm_up_stores(&self) {
+        self.ids.warm_up();
+        black_box((self.lasts.first(), self.trends.first(), self.counts.first()));
+        self.trends.iter().for_each(TrendPanes::warm_up);
+        self.distincts.iter().for_each(DistinctPanes::warm_up);
+        black_box(self.items.as_ref().map(|items| items.len()));
+    }
+
+    /// After [`Aggregate::warm_up_stores`]: reads what only a look at every measure reads.
+    pub fn warm_up_items(&self) {
+        if let Some(items) = &self.items {
+            for item in items.tickets.all() {
+                black_box(item.changes().first());
+            }
+        }
     }
 
     /// Takes an event at task time `now`.
