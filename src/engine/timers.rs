@@ -146,7 +146,7 @@ mod tests {
         let mut expected: Vec<(EventTime, u32)> = times.zip(0..).collect();
         expected.sort_unstable();
         let mut came = Vec::new();
-        for now in (0..500_000).step_by(1_000).map(EventTime::from_millis) {
+        for now in (0..=500_000).step_by(1_000).map(EventTime::from_millis) {
             while let Some((at, slot)) = timers.pop_due(now) {
                 assert!(at <= now);
                 came.push((at, slot));
