@@ -120,7 +120,11 @@
 //! - I41 (7) Measures carry a `band` like dimensions; `window` is the card's own text and absent
 //!   where the card gives none.
 
-#![allow(dead_code, reason = "each integration test uses its own part of the model")]
+#![allow(
+    dead_code,
+    unused_imports,
+    reason = "each integration test uses its own part of the model"
+)]
 
 pub mod account;
 pub mod band;
