@@ -21,9 +21,10 @@ use crate::routing::Routing;
 use crate::task::{TaskSettings, TaskTime};
 use crate::telemetry::metrics::Metrics;
 use crate::view::View;
-use crate::worker::{CommitPace, Shared, Worker, WorkerError};
+use crate::worker::{CommitPace, Parking, Shared, Worker, WorkerError};
 
-/// Room a record needs beside key, value and headers, in bytes.
+/// Room a record needs beside key, value and headers, in bytes; generous, since the client counts
+/// what goes before and between them.
 const RECORD_OVERHEAD_BYTES: usize = 16 * 1_024;
 
 /// The Kafka side's settings, out of all settings.
@@ -162,9 +163,10 @@ impl Workers {
         shared: &Shared,
     ) -> Result<Workers, BrokerError> {
         let mut workers = Workers { threads: Vec::new(), stop: Arc::clone(&shared.stop) };
+        let parking = Parking::default();
         for number in 0..count {
             let broker = KafkaBroker::connect(kafka, number, shared.clock)?;
-            let worker = Worker::new(number, broker, shared.clone());
+            let worker = Worker::new(number, broker, shared.clone(), parking.clone());
             let thread = std::thread::Builder::new()
                 .name(format!("worker-{number}"))
                 .spawn(move || worker.run())

@@ -26,6 +26,9 @@ use crate::routing::{Routing, RoutingError};
 /// Most records of one topic that wait in a task; more stay with the client, which then stops
 /// fetching.
 const BUFFER_RECORDS_MAX: usize = 2_048;
+/// Most bytes of one topic that wait in a task, but for what one fetch brings beyond: records may be
+/// large, and there are many tasks.
+const BUFFER_BYTES_MAX: usize = 8 << 20;
 
 /// What drives task time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,7 +55,7 @@ pub struct TaskSettings {
     pub event_source: String,
     /// Who commits, as written beside the offsets.
     pub owner: String,
-    /// Longest value of a dead letter in bytes; a longer one is cut.
+    /// Most bytes of a dead letter, key and headers included; the original is cut to fit.
     pub dead_letter_bytes_max: usize,
     /// The topics' names, for dead letters: by `Source as usize`.
     pub topics: [String; 5],
@@ -81,6 +84,8 @@ pub struct Task<R> {
     feeds: Vec<Feed<R>>,
     /// Written in the next commit.
     outputs: Vec<OutputRecord>,
+    /// What `outputs` weighs.
+    outputs_bytes: usize,
     /// Become visible with the next commit.
     snapshots: Vec<Snapshot>,
     scores: ScoreLog,
@@ -96,6 +101,8 @@ pub struct Task<R> {
     committed_offsets: Vec<Processed>,
     /// Whether offsets moved since the last commit.
     moved: bool,
+    /// Whether time alone may have changed a report since the last commit, or made one due.
+    stirred: bool,
 }
 
 /// One topic's records on their way into the task.
@@ -105,6 +112,8 @@ struct Feed<R> {
     buffer: VecDeque<(R, EventTime)>,
     /// How many of the buffer's first records the engine has been told to warm up for.
     warmed: usize,
+    /// What `buffer` weighs.
+    buffer_bytes: usize,
     /// Read up to here: the end of the partition, when it was reached.
     read_to: i64,
     /// The first offset that has not been processed.
@@ -136,6 +145,7 @@ impl<R: InputRecord> Task<R> {
                 source: *source,
                 buffer: VecDeque::new(),
                 warmed: 0,
+                buffer_bytes: 0,
                 read_to: *offset,
                 next: *offset,
             })
@@ -148,6 +158,7 @@ impl<R: InputRecord> Task<R> {
             publish_from,
             feeds,
             outputs: Vec::new(),
+            outputs_bytes: 0,
             snapshots: Vec::new(),
             scores: ScoreLog::default(),
             judged: HashSet::new(),
@@ -157,6 +168,7 @@ impl<R: InputRecord> Task<R> {
             tried_offsets: Vec::new(),
             committed_offsets: Vec::new(),
             moved: false,
+            stirred: false,
         }
     }
 
@@ -179,7 +191,8 @@ impl<R: InputRecord> Task<R> {
     /// How many more records of a topic the task takes now.
     pub fn room(&self, source: Source) -> usize {
         let feed = self.feeds.iter().find(|feed| feed.source == source);
-        feed.map_or(0, |feed| BUFFER_RECORDS_MAX.saturating_sub(feed.buffer.len()))
+        feed.filter(|feed| feed.buffer_bytes < BUFFER_BYTES_MAX)
+            .map_or(0, |feed| BUFFER_RECORDS_MAX.saturating_sub(feed.buffer.len()))
     }
 
     /// Takes what was fetched of one topic at `arrived_at`.
@@ -200,6 +213,7 @@ impl<R: InputRecord> Task<R> {
                         (None, _) => arrived_at,
                     };
                     feed.read_to = record.offset() + 1;
+                    feed.buffer_bytes += record_bytes(&record);
                     feed.buffer.push_back((record, time));
                 }
                 Fetched::End(offset) => feed.read_to = feed.read_to.max(offset),
@@ -235,6 +249,7 @@ impl<R: InputRecord> Task<R> {
             }
             feed.warmed -= 1;
             let (record, time) = feed.buffer.pop_front().expect("`next_feed` saw one");
+            feed.buffer_bytes -= record_bytes(&record);
             feed.next = record.offset() + 1;
             feed.settle();
             self.moved = true;
@@ -244,10 +259,17 @@ impl<R: InputRecord> Task<R> {
             taken += 1;
         }
         if self.settings.task_time == TaskTime::Wall && self.is_caught_up(&own_ends) {
+            // Silence changes scores long before it changes a band.
+            self.stirred |= self.engine.next_deadline().is_some_and(|at| at <= ends.asked_at);
             self.engine.advance_to(ends.asked_at);
             self.collect_verdicts();
         }
         Ok(taken)
+    }
+
+    /// Takes note of the wall time: a report that was held back may be due by now.
+    pub fn note_time(&mut self, now: EventTime) {
+        self.stirred |= self.scores.is_due(now);
     }
 
     /// The feed whose first record is next, if it is certain that no other topic holds an earlier
@@ -323,7 +345,8 @@ impl<R: InputRecord> Task<R> {
     fn collect_verdicts(&mut self) {
         while let Some(verdict) = self.engine.poll_verdict() {
             self.judged.insert(verdict.account_id.clone());
-            self.outputs.push(event_record(&verdict, &self.settings.event_source));
+            let record = event_record(&verdict, &self.settings.event_source);
+            self.write(record);
         }
     }
 
@@ -338,7 +361,13 @@ impl<R: InputRecord> Task<R> {
         field: Option<&'static str>,
     ) {
         self.rejected.push((source, code));
+        let bytes_max = self.settings.dead_letter_bytes_max;
         let mut headers = record.headers();
+        let dropped = headers.len();
+        let too_many = headers_bytes(&headers) > bytes_max / 4;
+        if too_many {
+            headers.clear();
+        }
         let mut add = |name: &str, value: String| {
             headers.push((name.to_owned(), Some(value.into_bytes())));
         };
@@ -352,21 +381,37 @@ impl<R: InputRecord> Task<R> {
         if let Some(field) = field {
             add("barometer.errors.field", field.to_owned());
         }
-        let mut value = record.value().map(<[u8]>::to_vec);
-        if let Some(value) = &mut value
-            && value.len() > self.settings.dead_letter_bytes_max
-        {
-            add("barometer.errors.cut.from.bytes", value.len().to_string());
-            value.truncate(self.settings.dead_letter_bytes_max);
+        // A record that its topic does not take would be tried for ever, so what is too large is
+        // cut, and a header says so.
+        if too_many {
+            add("barometer.errors.headers.dropped", dropped.to_string());
         }
-        self.outputs.push(OutputRecord {
+        let (key, cut) = cut_to(record.key(), bytes_max / 4);
+        if let Some(bytes) = cut {
+            add("barometer.errors.key.cut.from.bytes", bytes.to_string());
+        }
+        let spent = headers_bytes(&headers) + key.as_ref().map_or(0, Vec::len);
+        let (value, cut) = cut_to(record.value(), bytes_max.saturating_sub(spent));
+        if let Some(bytes) = cut {
+            let name = "barometer.errors.cut.from.bytes".to_owned();
+            headers.push((name, Some(bytes.to_string().into_bytes())));
+        }
+        self.write(OutputRecord {
             topic: OutputTopic::DeadLetters,
             partition: None,
-            key: record.key().map(<[u8]>::to_vec),
+            key,
             value,
             headers,
             timestamp: record.timestamp(),
         });
+    }
+
+    /// Has a record written in the next commit.
+    fn write(&mut self, record: OutputRecord) {
+        let bytes = |part: &Option<Vec<u8>>| part.as_ref().map_or(0, Vec::len);
+        self.outputs_bytes +=
+            bytes(&record.key) + bytes(&record.value) + headers_bytes(&record.headers);
+        self.outputs.push(record);
     }
 
     /// Whether a verdict waits to be published.
@@ -376,12 +421,17 @@ impl<R: InputRecord> Task<R> {
 
     /// Whether there is anything to commit.
     pub fn is_dirty(&self) -> bool {
-        self.moved || !self.outputs.is_empty() || !self.snapshots.is_empty()
+        self.moved || self.stirred || !self.outputs.is_empty() || !self.snapshots.is_empty()
     }
 
     /// How many records wait to be written.
     pub fn outputs_waiting(&self) -> usize {
         self.outputs.len()
+    }
+
+    /// How many bytes wait to be written.
+    pub fn output_bytes_waiting(&self) -> usize {
+        self.outputs_bytes
     }
 
     /// Gets ready for a commit at wall time `now`: adds the reports that are due. `shown` says
@@ -398,14 +448,16 @@ impl<R: InputRecord> Task<R> {
                 let judged = self.judged.contains(&snapshot.account_id);
                 let interval = self.settings.scores_min_interval;
                 if self.scores.may_publish(&snapshot.account_id, judged, now, interval) {
-                    self.outputs.push(score_record(&snapshot, &self.settings.card));
+                    let record = score_record(&snapshot, &self.settings.card);
+                    self.write(record);
                 }
             }
             self.snapshots.push(snapshot);
         }
         for account_id in self.scores.take_due(now) {
             if let Some(snapshot) = self.engine.snapshot(&account_id) {
-                self.outputs.push(score_record(&snapshot, &self.settings.card));
+                let record = score_record(&snapshot, &self.settings.card);
+                self.write(record);
             }
         }
         self.next_note = self.note();
@@ -457,7 +509,9 @@ impl<R: InputRecord> Task<R> {
         self.commits += 1;
         self.committed_offsets = std::mem::take(&mut self.tried_offsets);
         self.moved = false;
+        self.stirred = false;
         self.outputs.clear();
+        self.outputs_bytes = 0;
         self.judged.clear();
         std::mem::take(&mut self.snapshots)
     }
@@ -467,17 +521,13 @@ impl<R: InputRecord> Task<R> {
         self.rejected.drain(..)
     }
 
-    /// Has every account shown to readers again.
-    pub fn touch_all(&mut self) {
-        self.engine.touch_all();
-    }
-
     /// Gives back what was fetched and not processed: it will be fetched again from
     /// [`Task::processed`]'s offsets.
     pub fn park(&mut self) {
         for feed in &mut self.feeds {
             feed.buffer.clear();
             feed.warmed = 0;
+            feed.buffer_bytes = 0;
             feed.read_to = feed.next;
         }
     }
@@ -513,9 +563,13 @@ impl ScoreLog {
         false
     }
 
+    fn is_due(&self, now: EventTime) -> bool {
+        self.due.first().is_some_and(|(at, _)| *at <= now)
+    }
+
     fn take_due(&mut self, now: EventTime) -> Vec<CompactString> {
         let mut due = Vec::new();
-        while self.due.first().is_some_and(|(at, _)| *at <= now) {
+        while self.is_due(now) {
             let (at, account_id) = self.due.pop_first().expect("just looked at");
             self.waiting.remove(&account_id);
             // A band change may have sent the report in the meantime.
@@ -526,6 +580,29 @@ impl ScoreLog {
             }
         }
         due
+    }
+}
+
+fn record_bytes(record: &impl InputRecord) -> usize {
+    record.key().map_or(0, <[u8]>::len) + record.value().map_or(0, <[u8]>::len)
+}
+
+/// What headers take in a record, with a little for the lengths written before each part.
+fn headers_bytes(headers: &[(String, Option<Vec<u8>>)]) -> usize {
+    const LENGTHS_BYTES: usize = 10;
+    let bytes = |(name, value): &(String, Option<Vec<u8>>)| {
+        name.len() + value.as_ref().map_or(0, Vec::len) + LENGTHS_BYTES
+    };
+    headers.iter().map(bytes).sum()
+}
+
+/// At most `bytes_max` bytes of a part of a record, and how many there were if not all.
+fn cut_to(part: Option<&[u8]>, bytes_max: usize) -> (Option<Vec<u8>>, Option<usize>) {
+    match part {
+        Some(part) if part.len() > bytes_max => {
+            (Some(part[..bytes_max].to_vec()), Some(part.len()))
+        }
+        part => (part.map(<[u8]>::to_vec), None),
     }
 }
 

@@ -53,9 +53,17 @@ impl View {
         self.accounts.insert(snapshot.account_id.clone(), Seen { partition, snapshot });
     }
 
-    /// Shows nothing of a partition any more: it is somebody else's.
-    pub fn hide(&self, partition: i32) {
-        self.accounts.retain(|_, seen| seen.partition != partition);
+    /// Shows nothing of a partition any more: it is somebody else's. Returns what was shown.
+    pub fn hide(&self, partition: i32) -> Vec<Snapshot> {
+        let mut hidden = Vec::new();
+        self.accounts.retain(|_, seen| {
+            let stays = seen.partition != partition;
+            if !stays {
+                hidden.push(seen.snapshot.clone());
+            }
+            stays
+        });
+        hidden
     }
 
     /// What is shown of an account.

@@ -5,18 +5,19 @@
 //! and is sent again.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use tracing::{error, info, warn};
 
 use crate::broker::{
-    Broker, BrokerError, Change, Committed, EndOffsets, ErrorClass, Input, Processed,
+    Broker, BrokerError, Change, Committed, EndOffsets, ErrorClass, Input, InputRecord, Processed,
 };
 use crate::clock::{self, Clock};
 use crate::engine::Stats;
 use crate::engine::event::Source;
+use crate::engine::report::Snapshot;
 use crate::engine::time::EventTime;
 use crate::routing::{Routing, RoutingError};
 use crate::task::{CommitNote, Task, TaskSettings};
@@ -27,6 +28,8 @@ use crate::view::{Condition, View};
 const TURN_RECORDS: usize = 4_096;
 /// Outputs that wait in memory before a commit is due whatever the interval.
 const OUTPUTS_WAITING_MAX: usize = 20_000;
+/// The same in bytes: dead letters may be large.
+const OUTPUT_BYTES_WAITING_MAX: usize = 64 << 20;
 /// Longest wait for a broker's answer to one question.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 /// First and longest pause after a failed commit.
@@ -35,6 +38,11 @@ const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::fro
 const TROUBLE_LOGGED_EVERY: Duration = Duration::from_secs(10);
 /// Longest a stop takes to finish the open work and leave the group.
 const STOP_TIMEOUT: Duration = Duration::from_secs(4);
+/// How long a parked task may wait to come back: longer than any rebalance takes. After that its
+/// memory is given back.
+const PARKED_MAX: Duration = Duration::from_secs(300);
+/// Longest sleep before looking whether to stop.
+const NAP: Duration = Duration::from_millis(50);
 
 /// When commits happen.
 #[derive(Clone, Copy, Debug)]
@@ -87,8 +95,7 @@ pub struct Worker<B: Broker> {
     started_at: EventTime,
     /// Partition number -> task, assigned.
     tasks: HashMap<i32, Assigned<B::Record>>,
-    /// Taken away by a rebalance; resumed as they are if nobody else committed in between.
-    parked: HashMap<i32, Assigned<B::Record>>,
+    parking: Parking<B::Record>,
     ends: Option<EndOffsets>,
     last_commit: Instant,
     /// No commit is tried before this, after one failed.
@@ -102,6 +109,36 @@ struct Assigned<R> {
     counted: Stats,
 }
 
+/// Where tasks wait that a rebalance has taken away, by partition number: resumed as they are if
+/// nobody has committed in between. All workers of a process share one, since a rebalance may well
+/// give a partition from one of them to the next.
+pub struct Parking<R>(Arc<Mutex<HashMap<i32, Parked<R>>>>);
+
+struct Parked<R> {
+    assigned: Assigned<R>,
+    /// What readers saw of its accounts.
+    shown: Vec<Snapshot>,
+    since: Instant,
+}
+
+impl<R> Parking<R> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<i32, Parked<R>>> {
+        self.0.lock().expect("nothing panics while it holds the lock")
+    }
+}
+
+impl<R> Default for Parking<R> {
+    fn default() -> Self {
+        Parking(Arc::default())
+    }
+}
+
+impl<R> Clone for Parking<R> {
+    fn clone(&self) -> Self {
+        Parking(Arc::clone(&self.0))
+    }
+}
+
 struct Retry {
     at: Instant,
     pause: Duration,
@@ -110,15 +147,15 @@ struct Retry {
 }
 
 impl<B: Broker> Worker<B> {
-    /// A worker that has not joined its group yet.
-    pub fn new(number: usize, broker: B, shared: Shared) -> Worker<B> {
+    /// A worker that has not joined its group yet. `parking` is the same for all of a process.
+    pub fn new(number: usize, broker: B, shared: Shared, parking: Parking<B::Record>) -> Worker<B> {
         Worker {
             number,
             broker,
             started_at: shared.clock.now(),
             shared,
             tasks: HashMap::new(),
-            parked: HashMap::new(),
+            parking,
             ends: None,
             last_commit: clock::monotonic(),
             retry: None,
@@ -157,6 +194,11 @@ impl<B: Broker> Worker<B> {
             self.ends = Some(ends);
             self.report_lag();
         }
+        self.parking.lock().retain(|_, parked| parked.since.elapsed() < PARKED_MAX);
+        // Whatever was to be tried again went away with its partitions.
+        if !self.is_dirty() {
+            self.retry = None;
+        }
         // After a failed commit nothing new is taken: what is tried again is just what was tried.
         let taken = if self.retry.is_none() { self.work()? } else { 0 };
         if self.is_commit_due(taken) {
@@ -167,8 +209,11 @@ impl<B: Broker> Worker<B> {
 
     /// Short enough to see a stop and a due commit in time.
     fn poll_timeout(&self) -> Duration {
-        let dirty = self.tasks.values().any(|assigned| assigned.task.is_dirty());
-        if dirty { Duration::from_millis(10) } else { Duration::from_millis(50) }
+        if self.is_dirty() { Duration::from_millis(10) } else { NAP }
+    }
+
+    fn is_dirty(&self) -> bool {
+        self.tasks.values().any(|assigned| assigned.task.is_dirty())
     }
 
     fn change(&mut self, change: Change) -> Result<(), WorkerError> {
@@ -177,7 +222,7 @@ impl<B: Broker> Worker<B> {
             Change::Revoked(inputs) => {
                 // The last chance to commit in this generation. If it fails the work stays in the
                 // parked tasks.
-                if self.tasks.values().any(|assigned| assigned.task.is_dirty()) {
+                if self.is_dirty() {
                     self.try_commit()?;
                 }
                 self.take_away(&inputs, true)?;
@@ -194,6 +239,7 @@ impl<B: Broker> Worker<B> {
     fn assign(&mut self, inputs: &[Input]) -> Result<(), WorkerError> {
         let Some(committed) = self.ask_committed(inputs)? else { return Ok(()) };
         let mut start = Vec::new();
+        let mut without_state = Vec::new();
         for partition in numbers(inputs) {
             let own: Vec<(Input, Option<&Committed>)> = inputs
                 .iter()
@@ -203,10 +249,23 @@ impl<B: Broker> Worker<B> {
                 .collect();
             let assigned = match self.resume(partition, &own) {
                 Some(resumed) => resumed,
-                None => self.begin(partition, &own)?,
+                None => {
+                    if own.iter().any(|(_, committed)| committed.is_some()) {
+                        without_state.push(partition);
+                    }
+                    let Some(new) = self.begin(partition, &own)? else { return Ok(()) };
+                    new
+                }
             };
             start.extend(assigned.task.processed().into_iter().map(|p| (p.input, p.offset)));
             self.tasks.insert(partition, assigned);
+        }
+        if !without_state.is_empty() {
+            warn!(
+                worker = self.number,
+                partitions = ?without_state,
+                "offsets are committed, and state is not restored yet: aggregates begin empty"
+            );
         }
         if !start.is_empty() {
             self.broker.accept(&start)?;
@@ -233,10 +292,22 @@ impl<B: Broker> Worker<B> {
                 Ok(committed) => return Ok(Some(committed)),
                 Err(error) => self.trouble(error)?,
             }
-            std::thread::sleep(pause);
+            self.sleep(pause);
             pause = (pause * 2).min(BACKOFF.1);
         }
         Ok(None)
+    }
+
+    /// Sleeps, but not past being told to stop.
+    fn sleep(&self, pause: Duration) {
+        let until = clock::monotonic() + pause;
+        while !self.shared.stop.load(Ordering::Relaxed) {
+            let left = until.saturating_duration_since(clock::monotonic());
+            if left.is_zero() {
+                return;
+            }
+            std::thread::sleep(left.min(NAP));
+        }
     }
 
     /// The parked task of this partition number, if the group has committed nothing since.
@@ -245,49 +316,43 @@ impl<B: Broker> Worker<B> {
         partition: i32,
         committed: &[(Input, Option<&Committed>)],
     ) -> Option<Assigned<B::Record>> {
-        let mut parked = self.parked.remove(&partition)?;
-        let own: Vec<Processed> = parked.task.committed_offsets().to_vec();
-        let untouched = committed.iter().all(|(input, committed)| {
-            let last = own.iter().find(|processed| processed.input == *input);
-            match (last, committed) {
-                (Some(last), Some(now)) => {
-                    last.offset == now.offset && last.metadata == now.metadata
-                }
-                (None, None) => own.is_empty(),
-                (Some(_), None) | (None, Some(_)) => false,
-            }
-        });
-        if untouched {
-            parked.task.touch_all();
-            info!(worker = self.number, partition, "task resumed where it was");
-            return Some(parked);
+        let Parked { mut assigned, shown, .. } = self.parking.lock().remove(&partition)?;
+        let task = &mut assigned.task;
+        // The last try may have come through without anybody hearing of it.
+        let news = if !task.tried_offsets().is_empty() && stands_at(committed, task.tried_offsets())
+        {
+            task.committed()
+        } else if stands_at(committed, task.committed_offsets()) {
+            Vec::new()
+        } else {
+            return None;
+        };
+        for snapshot in shown.into_iter().chain(news) {
+            self.shared.view.show(partition, snapshot);
         }
-        self.shared.metrics.drop_accounts(&self.shared.settings.card, &parked.counted);
-        None
+        info!(worker = self.number, partition, "task resumed where it was");
+        Some(assigned)
     }
 
-    /// A new task: from the committed offsets, else from the earliest.
+    /// A new task: from the committed offsets, else from the earliest. `None` if told to stop before
+    /// they were known.
     fn begin(
         &mut self,
         partition: i32,
         committed: &[(Input, Option<&Committed>)],
-    ) -> Result<Assigned<B::Record>, WorkerError> {
+    ) -> Result<Option<Assigned<B::Record>>, WorkerError> {
         let notes = committed.iter().filter_map(|(_, committed)| {
             serde_json::from_str::<CommitNote>(&committed.as_ref()?.metadata).ok()
         });
         let note = notes.max_by_key(|note| note.n);
-        if committed.iter().any(|(_, committed)| committed.is_some()) {
-            warn!(
-                worker = self.number,
-                partition,
-                "offsets are committed, and state is not restored yet: aggregates begin empty"
-            );
-        }
         let mut start = Vec::new();
         for (input, committed) in committed {
             let offset = match committed {
                 Some(committed) => committed.offset,
-                None => self.earliest(*input)?,
+                None => match self.earliest(*input)? {
+                    Some(earliest) => earliest,
+                    None => return Ok(None),
+                },
             };
             start.push((input.source, offset));
         }
@@ -300,20 +365,21 @@ impl<B: Broker> Worker<B> {
         let commits = note.map_or(0, |note| note.n);
         let settings = Arc::clone(&self.shared.settings);
         let task = Task::new(partition, settings, &start, publish_from, commits);
-        Ok(Assigned { task, counted: Stats::default() })
+        Ok(Some(Assigned { task, counted: Stats::default() }))
     }
 
-    fn earliest(&mut self, input: Input) -> Result<i64, WorkerError> {
+    /// The first offset there is; `None` if told to stop before it was known.
+    fn earliest(&mut self, input: Input) -> Result<Option<i64>, WorkerError> {
         let mut pause = BACKOFF.0;
-        loop {
+        while !self.shared.stop.load(Ordering::Relaxed) {
             match self.broker.watermarks(input, ANSWER_TIMEOUT) {
-                Ok((earliest, _)) => return Ok(earliest),
-                Err(error) if self.shared.stop.load(Ordering::Relaxed) => return Err(error.into()),
+                Ok((earliest, _)) => return Ok(Some(earliest)),
                 Err(error) => self.trouble(error)?,
             }
-            std::thread::sleep(pause);
+            self.sleep(pause);
             pause = (pause * 2).min(BACKOFF.1);
         }
+        Ok(None)
     }
 
     fn take_away(&mut self, inputs: &[Input], keep: bool) -> Result<(), WorkerError> {
@@ -322,12 +388,14 @@ impl<B: Broker> Worker<B> {
             for source in Source::ALL {
                 self.shared.metrics.drop_lag(source, partition);
             }
-            self.shared.view.hide(partition);
+            let shown = self.shared.view.hide(partition);
+            // Whoever holds them now counts them; coming back they are counted anew.
+            self.shared.metrics.drop_accounts(&self.shared.settings.card, &assigned.counted);
+            assigned.counted.accounts_by_band.clear();
             if keep {
                 assigned.task.park();
-                self.parked.insert(partition, assigned);
-            } else {
-                self.shared.metrics.drop_accounts(&self.shared.settings.card, &assigned.counted);
+                let since = clock::monotonic();
+                self.parking.lock().insert(partition, Parked { assigned, shown, since });
             }
         }
         self.shared.metrics.set_partitions(self.number, self.tasks.len());
@@ -351,6 +419,7 @@ impl<B: Broker> Worker<B> {
                 }
             }
             taken += task.work(ends, &self.shared.routing, TURN_RECORDS)?;
+            task.note_time(self.shared.clock.now());
             for (source, reason) in task.drain_rejected() {
                 self.shared.metrics.add_rejected(source, reason);
             }
@@ -379,6 +448,7 @@ impl<B: Broker> Worker<B> {
         since >= interval
             || (verdict_waits && since >= pace.gap_min)
             || tasks().map(Task::outputs_waiting).sum::<usize>() >= OUTPUTS_WAITING_MAX
+            || tasks().map(Task::output_bytes_waiting).sum::<usize>() >= OUTPUT_BYTES_WAITING_MAX
     }
 
     /// Tries one commit of everything that was processed.
@@ -399,12 +469,12 @@ impl<B: Broker> Worker<B> {
     fn commit(&mut self) -> Result<(), BrokerError> {
         let now = self.shared.clock.now();
         if self.retry.as_ref().is_some_and(|retry| retry.unclear) {
-            if self.was_committed()? {
-                self.publish();
-                return Ok(());
-            }
+            self.settle()?;
             if let Some(retry) = &mut self.retry {
                 retry.unclear = false;
+            }
+            if !self.is_dirty() {
+                return Ok(());
             }
         }
         let view = &self.shared.view;
@@ -422,40 +492,44 @@ impl<B: Broker> Worker<B> {
             processed.extend(task.processed());
         }
         self.broker.commit(&processed)?;
-        self.publish();
+        for (partition, Assigned { task, .. }) in &mut self.tasks {
+            if task.is_dirty() {
+                publish(&self.shared.view, *partition, task);
+            }
+        }
         Ok(())
     }
 
-    /// Whether the transaction whose outcome was unclear did commit.
-    fn was_committed(&mut self) -> Result<bool, BrokerError> {
-        let tried: Vec<Processed> = self
+    /// Finds out what became of a transaction whose outcome was unclear, task by task: one that was
+    /// parked meanwhile may have been in another transaction than the rest.
+    fn settle(&mut self) -> Result<(), BrokerError> {
+        let tried = |assigned: &Assigned<B::Record>| assigned.task.tried_offsets().to_vec();
+        let inputs: Vec<Input> = self
             .tasks
             .values()
             .filter(|assigned| assigned.task.is_dirty())
-            .flat_map(|assigned| assigned.task.tried_offsets().to_vec())
+            .flat_map(tried)
+            .map(|processed| processed.input)
             .collect();
-        let inputs: Vec<Input> = tried.iter().map(|processed| processed.input).collect();
         let committed = self.broker.committed(&inputs, ANSWER_TIMEOUT)?;
-        Ok(tried.iter().zip(&committed).all(|(tried, committed)| {
-            committed.as_ref().is_some_and(|committed| {
-                committed.offset == tried.offset && committed.metadata == tried.metadata
-            })
-        }))
-    }
-
-    /// The commit is known to have succeeded: readers may see it.
-    fn publish(&mut self) {
+        let committed: Vec<(Input, Option<&Committed>)> =
+            inputs.into_iter().zip(committed.iter().map(Option::as_ref)).collect();
         for (partition, Assigned { task, .. }) in &mut self.tasks {
-            if task.is_dirty() {
-                for snapshot in task.committed() {
-                    self.shared.view.show(*partition, snapshot);
-                }
+            let own: Vec<(Input, Option<&Committed>)> = committed
+                .iter()
+                .filter(|(input, _)| input.partition == *partition)
+                .copied()
+                .collect();
+            if !own.is_empty() && stands_at(&own, task.tried_offsets()) {
+                publish(&self.shared.view, *partition, task);
             }
         }
+        Ok(())
     }
 
     fn commit_failed(&mut self, error: BrokerError) -> Result<(), WorkerError> {
-        let unclear = error.class == ErrorClass::Unclear
+        // Fenced while it waited for the answer to a commit, a producer has heard nothing of it.
+        let unclear = matches!(error.class, ErrorClass::Unclear | ErrorClass::Fenced)
             || self.retry.as_ref().is_some_and(|retry| retry.unclear);
         let outcome = if unclear { Outcome::Unclear } else { Outcome::Aborted };
         self.shared.metrics.add_transaction(outcome);
@@ -515,10 +589,7 @@ impl<B: Broker> Worker<B> {
     /// Finishes the open work (unless something is wrong) and leaves the group.
     fn stop(mut self, commit: bool) {
         let deadline = clock::monotonic() + STOP_TIMEOUT;
-        while commit
-            && clock::monotonic() < deadline
-            && self.tasks.values().any(|assigned| assigned.task.is_dirty())
-        {
+        while commit && clock::monotonic() < deadline && self.is_dirty() {
             if self.try_commit().is_err() {
                 break;
             }
@@ -529,6 +600,25 @@ impl<B: Broker> Worker<B> {
         self.shared.view.set_condition(self.number, Condition::Stopped);
         self.broker.close(deadline.saturating_duration_since(clock::monotonic()));
     }
+}
+
+/// The commit is known to have succeeded: readers may see it.
+fn publish<R: InputRecord>(view: &View, partition: i32, task: &mut Task<R>) {
+    for snapshot in task.committed() {
+        view.show(partition, snapshot);
+    }
+}
+
+/// Whether what the group has committed is exactly what a task has written, note and all.
+fn stands_at(committed: &[(Input, Option<&Committed>)], written: &[Processed]) -> bool {
+    committed.iter().all(|(input, committed)| {
+        let own = written.iter().find(|processed| processed.input == *input);
+        match (own, committed) {
+            (Some(own), Some(now)) => own.offset == now.offset && own.metadata == now.metadata,
+            (None, None) => written.is_empty(),
+            (Some(_), None) | (None, Some(_)) => false,
+        }
+    })
 }
 
 /// The partition numbers among `inputs`, each once, in order.

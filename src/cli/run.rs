@@ -19,7 +19,7 @@ use crate::view::Condition;
 use crate::worker::Shared;
 
 /// Longest time from the signal to the end of the process, as long as there is no state to save.
-const STOP_TIMEOUT: Duration = Duration::from_millis(4_800);
+const STOP_TIMEOUT: Duration = Duration::from_millis(4_500);
 /// First and longest pause between two tries to reach a broker.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(10));
 /// How often the workers are looked after.
@@ -66,7 +66,7 @@ pub fn run(args: &RunArgs) -> Result<(), CliError> {
     // How many partitions there are is only known once a broker has answered, and readers are
     // served before that.
     let runtime = tokio::runtime::Runtime::new().map_err(CliError::failure)?;
-    runtime.block_on(async {
+    let outcome = runtime.block_on(async {
         let listener = http::bind(config.http.listen).await.map_err(CliError::Usage)?;
         let listening = listener.local_addr().map_err(CliError::failure)?;
         let shared = app::shared(&config, card, 1, Clock::wall());
@@ -82,7 +82,10 @@ pub fn run(args: &RunArgs) -> Result<(), CliError> {
         // Connections that stay open must not hold the process.
         let _ = tokio::time::timeout(Duration::from_millis(200), server).await;
         outcome
-    })
+    });
+    // A question to a broker that does not answer would hold the end up for as long as it may take.
+    runtime.shutdown_background();
+    outcome
 }
 
 /// The workers' life: topics checked, workers run, signal heard, workers stopped.

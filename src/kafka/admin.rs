@@ -17,6 +17,10 @@ use crate::engine::event::Source;
 /// How long the cluster may take to answer.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
+/// How long the cluster may take to name its topics: the first question of all, so that a wrong
+/// address is heard of soon.
+const FIRST_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// What a topic does with old records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cleanup {
@@ -153,7 +157,24 @@ pub fn create_topics(
             }
         }
     }
+    await_topics(settings, &created)?;
     Ok(created)
+}
+
+/// Waits until topics just made are known: a broker hears of them a moment after the controller has
+/// answered, and `run` must not miss what `topics create` has promised.
+fn await_topics(settings: &KafkaSettings, created: &[String]) -> Result<(), BrokerError> {
+    const ATTEMPTS: usize = 100;
+    const PAUSE: Duration = Duration::from_millis(50);
+    for _ in 0..ATTEMPTS {
+        let known = partition_counts(settings)?;
+        if created.iter().all(|name| known.iter().any(|topic| topic.name == *name)) {
+            return Ok(());
+        }
+        std::thread::sleep(PAUSE);
+    }
+    tracing::warn!("the broker does not know all topics yet that were made; wait before you go on");
+    Ok(())
 }
 
 /// The topics of the settings as the cluster has them; those that are missing are left out.
@@ -243,7 +264,7 @@ fn partition_counts(settings: &KafkaSettings) -> Result<Vec<TopicInfo>, BrokerEr
     // All of them: asking for one by name may create it.
     let metadata = admin(settings)?
         .inner()
-        .fetch_metadata(None, TIMEOUT)
+        .fetch_metadata(None, FIRST_TIMEOUT)
         .map_err(|error| admin_error(tried, &error))?;
     Ok(metadata
         .topics()

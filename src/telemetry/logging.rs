@@ -1,5 +1,7 @@
 //! Logs: one line an occasion, on standard error, as text or JSON.
 
+use std::io::IsTerminal;
+
 use tracing_subscriber::EnvFilter;
 
 /// How log lines are written.
@@ -19,10 +21,15 @@ pub enum LogFormat {
 pub fn start(format: LogFormat, level: &str) -> Result<(), String> {
     let filter = match std::env::var("RUST_LOG") {
         Ok(given) => EnvFilter::try_new(given),
-        Err(_) => EnvFilter::try_new(level),
+        // Its consumer says at every stop that it was closed already, as an error.
+        Err(_) => EnvFilter::try_new(format!("{level},rdkafka::consumer::base_consumer=off")),
     };
     let filter = filter.map_err(|error| format!("log level `{level}`: {error}"))?;
-    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let subscriber = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        // Colours are for eyes: in a file or a collector their codes only stand in the way.
+        .with_ansi(std::io::stderr().is_terminal());
     // A second start in one process (tests) keeps the first.
     let _ = match format {
         LogFormat::Text => subscriber.try_init(),

@@ -3,6 +3,8 @@
 //! Used by the decoder's own test and by tests that send such records through a whole pipeline. The
 //! records are judged against [`RECORD_TIME`] and the default limits.
 
+#![allow(dead_code, reason = "each test binary compiles all of this and uses its part")]
+
 use barometer::engine::event::{DecodeLimits, PaymentStatus, ReasonCode, Source, TicketStatus};
 use barometer::engine::time::EventTime;
 use rand::{Rng, RngExt, SeedableRng, seq::IndexedRandom};

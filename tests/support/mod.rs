@@ -6,6 +6,8 @@
 
 #![allow(dead_code, reason = "each test binary compiles all of this and uses its part")]
 
+pub mod service;
+
 use std::env;
 use std::future::Future;
 use std::io::Write;
@@ -21,7 +23,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::message::{Header, Headers, Message, OwnedHeaders};
 use rdkafka::producer::{FutureProducer, FutureRecord, Producer};
-use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList, TopicPartitionListElem};
 
 /// Long enough for a busy machine; nothing takes this long unless it is broken.
 pub const PATIENCE: Duration = Duration::from_secs(60);
@@ -40,6 +42,17 @@ pub struct InputRecord {
     pub value: String,
     pub timestamp_millis: i64,
     pub headers: Vec<(String, String)>,
+}
+
+/// A record to be produced as it is: any bytes or none, and to a partition of one's choice.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RawRecord {
+    /// `None` leaves it to the key, as Java's producer would.
+    pub partition: Option<i32>,
+    pub key: Option<Vec<u8>>,
+    pub value: Option<Vec<u8>>,
+    pub timestamp_millis: i64,
+    pub headers: Vec<(String, Option<Vec<u8>>)>,
 }
 
 impl InputRecord {
@@ -146,11 +159,32 @@ impl Kafka {
     /// Produces records, each to the partition where Java's producer would put its key, and waits
     /// for all to be acknowledged. Returns where each one went: partition and offset.
     pub fn produce(&self, topic: &str, records: &[InputRecord]) -> Vec<(i32, i64)> {
+        let raw: Vec<RawRecord> = records
+            .iter()
+            .map(|record| RawRecord {
+                partition: None,
+                key: Some(record.key.clone().into_bytes()),
+                value: Some(record.value.clone().into_bytes()),
+                timestamp_millis: record.timestamp_millis,
+                headers: record
+                    .headers
+                    .iter()
+                    .map(|(name, value)| (name.clone(), Some(value.clone().into_bytes())))
+                    .collect(),
+            })
+            .collect();
+        self.produce_raw(topic, &raw)
+    }
+
+    /// [`Kafka::produce`] for records of any shape.
+    pub fn produce_raw(&self, topic: &str, records: &[RawRecord]) -> Vec<(i32, i64)> {
         let producer: FutureProducer = self
             .client()
             .set("partitioner", "murmur2_random")
             .set("enable.idempotence", "true")
             .set("linger.ms", "1")
+            // A topic may allow more than the client would send by default.
+            .set("message.max.bytes", "20000000")
             // Never full: `send_result` below does not wait for room.
             .set("queue.buffering.max.messages", "10000000")
             .set("queue.buffering.max.kbytes", "2097151")
@@ -159,17 +193,12 @@ impl Kafka {
         let deliveries: Vec<_> = records
             .iter()
             .map(|record| {
-                let mut headers = OwnedHeaders::new();
-                for (key, value) in &record.headers {
-                    headers = headers.insert(Header { key, value: Some(value) });
-                }
-                let mut to_send = FutureRecord::to(topic)
-                    .key(&record.key)
-                    .payload(&record.value)
-                    .timestamp(record.timestamp_millis);
-                if !record.headers.is_empty() {
-                    to_send = to_send.headers(headers);
-                }
+                let mut to_send = FutureRecord::<[u8], [u8]>::to(topic)
+                    .timestamp(record.timestamp_millis)
+                    .headers(owned_headers(&record.headers));
+                to_send.partition = record.partition;
+                to_send.key = record.key.as_deref();
+                to_send.payload = record.value.as_deref();
                 producer
                     .send_result(to_send)
                     .unwrap_or_else(|(error, _)| panic!("`{topic}` takes no record: {error}"))
@@ -264,6 +293,21 @@ impl Kafka {
         }
     }
 
+    /// Fails if a transaction on a topic is open at this moment: readers of committed records would
+    /// be held back by it.
+    pub fn assert_nothing_is_open(&self, topic: &str) {
+        let reader: BaseConsumer = self.reader("read_committed").create().expect("a consumer");
+        for (partition, end) in self.high_water_marks(topic) {
+            let (_, stable) = reader
+                .fetch_watermarks(topic, partition, PATIENCE)
+                .unwrap_or_else(|error| panic!("`{topic}` [{partition}]: {error}"));
+            assert!(
+                stable >= end,
+                "`{topic}` [{partition}] is open from {stable} on, ends at {end}"
+            );
+        }
+    }
+
     /// The end of each partition, open transactions included: partition and next offset.
     pub fn high_water_marks(&self, topic: &str) -> Vec<(i32, i64)> {
         let asker: BaseConsumer =
@@ -285,6 +329,51 @@ impl Kafka {
             .collect();
         ends.sort_unstable();
         ends
+    }
+
+    /// What a group has committed for a topic, for each partition: next offset and metadata.
+    pub fn committed(&self, group: &str, topic: &str) -> Vec<(i32, Option<i64>, String)> {
+        let asker: BaseConsumer =
+            self.client().set("group.id", group).create().expect("a consumer to ask with");
+        let mut question = TopicPartitionList::new();
+        for (partition, _) in self.high_water_marks(topic) {
+            question.add_partition(topic, partition);
+        }
+        let answer = asker
+            .committed_offsets(question, PATIENCE)
+            .unwrap_or_else(|error| panic!("offsets of `{group}` on `{topic}`: {error}"));
+        let row = |element: &TopicPartitionListElem<'_>| {
+            let offset = match element.offset() {
+                Offset::Offset(offset) => Some(offset),
+                _ => None,
+            };
+            (element.partition(), offset, element.metadata().to_owned())
+        };
+        answer.elements().iter().map(row).collect()
+    }
+
+    /// Waits until a group has committed everything that these topics hold.
+    pub fn wait_until_committed(&self, group: &str, topics: &[&str]) {
+        let deadline = Instant::now() + PATIENCE;
+        for topic in topics {
+            let ends = self.high_water_marks(topic);
+            loop {
+                let committed = self.committed(group, topic);
+                let lacks = |&(partition, end): &(i32, i64)| {
+                    let row = committed.iter().find(|(known, _, _)| *known == partition);
+                    let offset = row.and_then(|(_, offset, _)| *offset);
+                    end > 0 && offset.is_none_or(|offset| offset < end)
+                };
+                if !ends.iter().any(lacks) {
+                    break;
+                }
+                assert!(
+                    Instant::now() < deadline,
+                    "`{topic}` ends at {ends:?}, and only {committed:?} is committed"
+                );
+                thread::sleep(Duration::from_millis(50));
+            }
+        }
     }
 
     /// Runs one of Kafka's command-line tools with `stdin`, and returns what it printed. The first
@@ -326,6 +415,12 @@ impl Kafka {
             .set("fetch.wait.max.ms", "50");
         config
     }
+}
+
+fn owned_headers(headers: &[(String, Option<Vec<u8>>)]) -> OwnedHeaders {
+    headers.iter().fold(OwnedHeaders::new(), |list, (key, value)| {
+        list.insert(Header { key, value: value.as_ref() })
+    })
 }
 
 fn from_environment(variable: &str) -> String {
