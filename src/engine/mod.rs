@@ -67,7 +67,7 @@ struct Account {
     /// One per measure of the card. Measures that are only watched are read for reports, not here.
     measures: Box<[MeasureScore]>,
     band: BandState,
-    published: Option<Box<Published>>,
+    published: Option<Published>,
     /// Verdicts published so far.
     sequence: u64,
     /// At or before the next moment at which score or band can change without an event.
@@ -381,7 +381,7 @@ impl Engine {
         self.stats.accounts_by_band[to_index] += 1;
         if self.now >= self.publish_from {
             account.sequence += 1;
-            let published = account.published.as_deref();
+            let published = account.published.as_ref();
             let profile = account.aggregate.profile();
             self.verdicts.push_back(Verdict {
                 account_id: account.id.clone(),
@@ -408,7 +408,7 @@ impl Engine {
             }
         }
         let published = Published::new(&account.measures, &self.breakdown);
-        account.published = Some(Box::new(published));
+        account.published = Some(published);
     }
 
     fn touch(&mut self, slot: u32) {

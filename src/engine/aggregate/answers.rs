@@ -2,6 +2,7 @@
 
 use compact_str::CompactString;
 
+use super::items::make_room;
 use super::reading::{Reading, WindowScan, mean};
 use crate::engine::event::Survey;
 use crate::engine::scorecard::{Filter, MeasureKind, Window};
@@ -58,6 +59,7 @@ impl Answers {
                 false
             }
             Err(place) => {
+                make_room(&mut self.answers);
                 self.answers.insert(place, answer);
                 true
             }

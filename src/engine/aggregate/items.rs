@@ -68,6 +68,7 @@ impl<C: Change> Items<C> {
         if change.at() < now - horizon {
             return ItemOutcome::TooOld;
         }
+        make_room(&mut self.items);
         self.items.push(Item { id: id.into(), changes: vec![change], forgotten: false });
         ItemOutcome::Taken
     }
@@ -125,6 +126,7 @@ impl<C: Change> Item<C> {
                 ItemOutcome::Repeated
             }
             Err(place) => {
+                make_room(&mut self.changes);
                 self.changes.insert(place, change);
                 ItemOutcome::Taken
             }
@@ -134,5 +136,13 @@ impl<C: Change> Item<C> {
     fn is_past(&self, horizon: Span, now: EventTime) -> bool {
         let last = self.changes.last().expect("an item is made with its first change");
         C::settles(&self.changes) && last.at() + horizon < now
+    }
+}
+
+/// Has room for one more, and little more than that: an account has one ticket far more often than
+/// the four for which a vector would make room at once.
+pub fn make_room<T>(list: &mut Vec<T>) {
+    if list.len() == list.capacity() {
+        list.reserve_exact(1 + list.len() / 4);
     }
 }
