@@ -31,7 +31,7 @@ use self::event::{Body, Event, Source};
 use self::report::Snapshot;
 use self::score::{Breakdown, MeasureScore};
 use self::scorecard::{Plan, Scorecard};
-use self::time::EventTime;
+use self::time::{EventTime, Span};
 use self::timers::Timers;
 use self::verdict::{BandState, BandStep, Decision, Published, Verdict};
 
@@ -313,21 +313,33 @@ impl Engine {
 
     /// Looks at an account whose deadline has come.
     fn wake(&mut self, slot: u32) {
-        self.read_scored(slot);
-        self.judge(slot);
+        let moved = self.read_scored(slot);
+        let account = &mut self.accounts[slot as usize];
+        let band_deadline = account.band.deadline(&self.card);
+        // Where no measure moved, only the end of a grace or of a dwell has anything to say. Most
+        // looks are of the kind that an event in the meantime has made unnecessary.
+        if moved || band_deadline <= self.now || self.card.grace > Span::ZERO {
+            self.judge(slot);
+        } else {
+            account.deadline = account.deadline.min(band_deadline);
+        }
         self.touch(slot);
     }
 
     /// Reads every measure that can matter to score, band or gates, and sets the deadline by them.
-    fn read_scored(&mut self, slot: u32) {
+    /// Returns whether any has changed.
+    fn read_scored(&mut self, slot: u32) -> bool {
         let mut deadline = EventTime::MAX;
+        let mut moved = false;
         for measure in 0..self.plan.reads.len() {
             if self.plan.scored[measure] {
-                let (until, _) = self.read(slot, measure);
+                let (until, measure_moved) = self.read(slot, measure);
                 deadline = deadline.min(until);
+                moved |= measure_moved;
             }
         }
         self.accounts[slot as usize].deadline = deadline;
+        moved
     }
 
     /// Reads one measure; returns when it can change without an event, and whether it has changed.
