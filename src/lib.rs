@@ -8,11 +8,13 @@
 //! In reading order: `engine` decides; `task` feeds it one partition number in record-time order;
 //! `worker` polls, works and commits through the `broker` trait, behind which `kafka` stands; `view`
 //! holds what has been committed, for `http` to show; `app` wires them together from a `config`.
+//! Beside that stand the tools for authors of scorecards: `preset` and `card_test`.
 
 pub mod engine;
 
 pub mod app;
 pub mod broker;
+pub mod card_test;
 pub mod cli;
 pub mod clock;
 pub mod config;
@@ -20,6 +22,7 @@ pub mod http;
 pub mod input;
 pub mod kafka;
 pub mod partitioner;
+pub mod preset;
 pub mod routing;
 pub mod simulate;
 pub mod task;

@@ -12,7 +12,7 @@ use compact_str::CompactString;
 use serde::{Deserialize, Serialize};
 
 use crate::broker::{
-    EndOffsets, Fetched, Input, InputRecord, OutputRecord, OutputTopic, Processed,
+    End, EndOffsets, Fetched, Input, InputRecord, OutputRecord, OutputTopic, Processed,
 };
 use crate::engine::event::{self, DecodeLimits, ReasonCode, Source};
 use crate::engine::record;
@@ -221,9 +221,11 @@ impl<R: InputRecord> Task<R> {
         routing: &Routing,
         budget: usize,
     ) -> Result<usize, RoutingError> {
+        // Looked up once: a worker's answer is about all its inputs.
+        let own_ends: Vec<Option<End>> = self.feeds.iter().map(|f| self.end_of(f, ends)).collect();
         let mut taken = 0;
         while taken < budget {
-            let Some(index) = self.next_feed(ends) else { break };
+            let Some(index) = self.next_feed(&own_ends, ends.asked_at) else { break };
             let feed = &mut self.feeds[index];
             let source = feed.source;
             if feed.warmed == 0 {
@@ -241,7 +243,7 @@ impl<R: InputRecord> Task<R> {
             self.collect_verdicts();
             taken += 1;
         }
-        if self.settings.task_time == TaskTime::Wall && self.is_caught_up(ends) {
+        if self.settings.task_time == TaskTime::Wall && self.is_caught_up(&own_ends) {
             self.engine.advance_to(ends.asked_at);
             self.collect_verdicts();
         }
@@ -250,10 +252,10 @@ impl<R: InputRecord> Task<R> {
 
     /// The feed whose first record is next, if it is certain that no other topic holds an earlier
     /// one: every topic with nothing waiting here must have been read up to where it ended at
-    /// `ends.asked_at`, and the record must not be younger than that question.
-    fn next_feed(&self, ends: &EndOffsets) -> Option<usize> {
+    /// `asked_at`, and the record must not be younger than that question.
+    fn next_feed(&self, ends: &[Option<End>], asked_at: EventTime) -> Option<usize> {
         let mut first: Option<(EventTime, usize)> = None;
-        for (index, feed) in self.feeds.iter().enumerate() {
+        for (index, (feed, end)) in self.feeds.iter().zip(ends).enumerate() {
             match feed.buffer.front() {
                 Some((_, time)) => {
                     if first.is_none_or(|(earliest, _)| *time < earliest) {
@@ -261,8 +263,7 @@ impl<R: InputRecord> Task<R> {
                     }
                 }
                 None => {
-                    let end = self.end_of(feed, ends)?;
-                    if feed.read_to < end.stable {
+                    if feed.read_to < end.as_ref()?.stable {
                         return None;
                     }
                 }
@@ -270,7 +271,7 @@ impl<R: InputRecord> Task<R> {
         }
         let (time, index) = first?;
         let certain = match self.settings.task_time {
-            TaskTime::Wall => time <= ends.asked_at,
+            TaskTime::Wall => time <= asked_at,
             TaskTime::Records => true,
         };
         certain.then_some(index)
@@ -278,13 +279,14 @@ impl<R: InputRecord> Task<R> {
 
     /// Whether everything that any topic held at `ends.asked_at` has been taken. An open
     /// transaction upstream hides records, so it counts as something that is still to come.
-    fn is_caught_up(&self, ends: &EndOffsets) -> bool {
-        self.feeds
-            .iter()
-            .all(|feed| self.end_of(feed, ends).is_some_and(|end| feed.next >= end.high))
+    fn is_caught_up(&self, ends: &[Option<End>]) -> bool {
+        let taken = |(feed, end): (&Feed<R>, &Option<End>)| {
+            end.as_ref().is_some_and(|end| feed.next >= end.high)
+        };
+        self.feeds.iter().zip(ends).all(taken)
     }
 
-    fn end_of(&self, feed: &Feed<R>, ends: &EndOffsets) -> Option<crate::broker::End> {
+    fn end_of(&self, feed: &Feed<R>, ends: &EndOffsets) -> Option<End> {
         let input = Input { source: feed.source, partition: self.partition };
         ends.ends.iter().find(|end| end.input == input).copied()
     }

@@ -77,6 +77,7 @@ echo "Kafka answers on $BAROMETER_TEST_BOOTSTRAP"
 section "cargo test"
 cargo test --locked --no-fail-fast -- --include-ignored
 
-# Scorecard tests (`barometer test`, on the scorecards of config/) get their section here.
+section "barometer test, on the scorecards"
+cargo run --quiet --locked -- test config/scorecards/*.yaml tests/scorecards/*.yaml
 
 section "done"

@@ -2,9 +2,12 @@
 
 mod demo;
 mod generate;
+mod init;
 mod line;
 mod replay;
 mod run;
+mod scorecards;
+mod test;
 mod topics;
 
 use std::path::PathBuf;
@@ -34,6 +37,12 @@ enum Command {
     Replay(replay::ReplayArgs),
     /// Simulates customers and writes their events to Kafka or to a file
     Generate(generate::GenerateArgs),
+    /// Writes starter settings and a scorecard into the current directory
+    Init(init::InitArgs),
+    /// Runs the tests that stand in scorecards, or in files of their own
+    Test(test::TestArgs),
+    /// Names the scorecards that come with the product
+    Scorecards(scorecards::ScorecardsArgs),
     /// Makes or lists the topics of the settings
     Topics(topics::TopicsArgs),
 }
@@ -64,6 +73,9 @@ pub fn main() -> ExitCode {
         Command::Demo(args) => demo::demo(&args),
         Command::Replay(args) => replay::replay(&args),
         Command::Generate(args) => generate::generate(&args),
+        Command::Init(args) => init::init(&args),
+        Command::Test(args) => test::test(&args),
+        Command::Scorecards(args) => scorecards::scorecards(&args),
         Command::Topics(args) => topics::topics(&args),
     };
     match outcome {

@@ -178,6 +178,8 @@ impl Engine {
                 self.stats.duplicates[source as usize] += 1;
                 return;
             }
+            // Counted before; what depends on its details may move all the same.
+            Applied::Restated => (false, &mut self.stats.duplicates),
             Applied::LateDropped { first_moved } => (first_moved, &mut self.stats.late_dropped),
             Applied::Counted { first_moved } => (first_moved, &mut self.stats.counted),
         };
@@ -357,8 +359,7 @@ impl Engine {
         if reading.value.is_some() && reading.value == known.value() {
             return (until, false);
         }
-        let stale = reading.value.is_none() && account.aggregate.is_stale(rule, read, self.now);
-        let found = MeasureScore::new(rule, reading.value, stale);
+        let found = MeasureScore::new(rule, reading.value, reading.stale);
         let moved = found != *known;
         *known = found;
         (until, moved)
@@ -368,7 +369,7 @@ impl Engine {
     fn judge(&mut self, slot: u32) {
         let card = &*self.card;
         let account = &mut self.accounts[slot as usize];
-        let grace_ends = account.aggregate.started_at() + card.grace;
+        let grace_ends = account.grace_ends(card);
         let in_grace = self.now < grace_ends;
         let value_of = |measure: usize| account.measures[measure].value();
         let profile = account.aggregate.profile();
@@ -386,6 +387,12 @@ impl Engine {
     }
 
     fn change_band(&mut self, slot: u32, BandStep { from, to }: BandStep) {
+        // Reasons name values. Those that could not move their sub-scores any more were let be.
+        for measure in 0..self.plan.reads.len() {
+            if self.plan.scored[measure] {
+                self.read(slot, measure);
+            }
+        }
         let account = &mut self.accounts[slot as usize];
         let unknown = self.card.bands.len();
         let (from_index, to_index) = (from.unwrap_or(unknown), to.unwrap_or(unknown));
@@ -445,8 +452,18 @@ impl Engine {
             as_of: self.now,
             measures: account.measures.clone(),
             gate_holds: card.gates.iter().map(|g| g.when.holds(&value_of, profile)).collect(),
-            in_grace: self.now < account.aggregate.started_at() + card.grace,
+            in_grace: self.now < account.grace_ends(card),
             band: account.band,
         }
+    }
+}
+
+impl Account {
+    /// The end of the account's grace; the earliest time of all where the card grants none.
+    fn grace_ends(&self, card: &Scorecard) -> EventTime {
+        if card.grace == Span::ZERO {
+            return EventTime::MIN;
+        }
+        self.aggregate.started_at() + card.grace
     }
 }

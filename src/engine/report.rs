@@ -6,8 +6,8 @@
 use compact_str::CompactString;
 use serde::Serialize;
 
-use super::score::{Breakdown, MeasureScore, MeasureStatus};
-use super::scorecard::Scorecard;
+use super::score::{Breakdown, MeasureScore, MeasureStatus, dimension_score};
+use super::scorecard::{Dimension, Scorecard};
 use super::time::EventTime;
 use super::verdict::{BandState, band_name};
 
@@ -55,14 +55,14 @@ impl Snapshot {
             let shares = &breakdown.measures[range.clone()];
             let contribution: f64 = shares.iter().map(|share| share.contribution).sum();
             let weight: f64 = shares.iter().map(|share| share.weight).sum();
-            let score = (weight > 0.0).then(|| contribution / weight);
+            let score = dimension_score(card, dimension, &self.measures[range.clone()]);
             DimensionReport {
                 id: &dimension.id,
                 weight,
                 score,
                 band: score.map(|score| name(Some(card.band_of(score)))),
                 contribution,
-                status: dimension_status(&self.measures[range.clone()]).name(),
+                status: dimension_status(dimension, &self.measures[range.clone()]).name(),
                 measures: dimension
                     .measures
                     .iter()
@@ -100,9 +100,14 @@ impl Snapshot {
     }
 }
 
-/// A dimension has data if any of its measures has.
-fn dimension_status(measures: &[MeasureScore]) -> MeasureStatus {
-    let any = |status| measures.iter().any(|measure| measure.status() == status);
+/// A dimension has data if any of its measures that count has; if all are only watched, if any has.
+fn dimension_status(dimension: &Dimension, measures: &[MeasureScore]) -> MeasureStatus {
+    let counts = |index: usize| dimension.measures[index].weight != 0.0;
+    let any_counts = (0..measures.len()).any(counts);
+    let any = |status| {
+        let mut asked = measures.iter().enumerate().filter(|(i, _)| counts(*i) || !any_counts);
+        asked.any(|(_, measure)| measure.status() == status)
+    };
     if any(MeasureStatus::Ok) {
         MeasureStatus::Ok
     } else if any(MeasureStatus::Stale) {

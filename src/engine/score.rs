@@ -142,7 +142,8 @@ impl Breakdown {
         let mut score = combined;
         self.gates.clear();
         for (index, gate) in card.gates.iter().enumerate() {
-            self.gates.push(gate_holds(index).then(|| {
+            // Without a single part there is no score that a gate could limit.
+            self.gates.push((any && gate_holds(index)).then(|| {
                 let limited = match gate.effect {
                     GateEffect::Cap(most) => score.min(most),
                     GateEffect::Floor(least) => score.max(least),
@@ -202,7 +203,8 @@ impl Breakdown {
                 if measures[index].sub_score().is_some() {
                     base_present += base;
                     self.measures[index].weight = match card.redistribute {
-                        Redistribute::Dimension if present > 0.0 => {
+                        // A dimension that is only watched may be the only one with data.
+                        Redistribute::Dimension if own > 0.0 && present > 0.0 => {
                             own / card_present * (weight / present)
                         }
                         Redistribute::Dimension => 0.0,
@@ -237,6 +239,27 @@ impl Breakdown {
         }
         if all > 0.0 { with_data / all } else { 0.0 }
     }
+}
+
+/// What the measures of one dimension say, weighed among themselves; `None` where none of those that
+/// count has data. Under `signed`, the score the dimension alone would make. 0..=100.
+pub fn dimension_score(
+    card: &Scorecard,
+    dimension: &Dimension,
+    measures: &[MeasureScore],
+) -> Option<f64> {
+    let (mut points, mut weights) = (0.0, 0.0);
+    for (rule, measure) in dimension.measures.iter().zip(measures) {
+        if let Some(sub_score) = measure.sub_score() {
+            points += measure_weight(dimension, rule) * sub_score;
+            weights += measure_weight(dimension, rule).abs();
+        }
+    }
+    let score = match card.combine {
+        Combine::Signed { start } => start + points / 100.0,
+        Combine::Weighted | Combine::Mean | Combine::Points => points / weights,
+    };
+    (weights > 0.0).then(|| score.clamp(0.0, 100.0))
 }
 
 fn dimension_weight(card: &Scorecard, dimension: &Dimension) -> f64 {

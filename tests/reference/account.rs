@@ -48,12 +48,14 @@ impl Item {
         self.statuses.iter().rev().find(|status| status.status != "reminded")
     }
 
-    /// When the item was settled, if it is.
-    fn settled_at(&self) -> Option<i64> {
-        let deciding = self.deciding()?;
-        let settled =
-            matches!(deciding.status, "resolved" | "closed" | "paid" | "refunded" | "voided");
-        settled.then_some(deciding.at)
+    /// From when on a settled item has been quiet: its latest status, a reminder too, so that
+    /// none of its statuses can come again as a new item's.
+    fn settled_since(&self) -> Option<i64> {
+        let settled = matches!(
+            self.deciding()?.status,
+            "resolved" | "closed" | "paid" | "refunded" | "voided"
+        );
+        settled.then_some(self.statuses.last()?.at)
     }
 
     /// The same status at the same instant counts once; of two, the greater event id is kept,
@@ -116,10 +118,27 @@ impl History {
                 let taken = take(&mut self.invoices, status, now, card.item_horizon_ms);
                 self.late_dropped += u64::from(!taken);
             }
-            Source::Survey => self.answers.push(Answer::read(body)),
+            Source::Survey => self.add_answer(Answer::read(body)),
             Source::Profile => self.profile = Some(body.clone()),
         }
         true
+    }
+
+    /// A respondent's answers to one survey at one instant count once; the greater event id is
+    /// kept, so that the order of arrival does not matter.
+    fn add_answer(&mut self, answer: Answer) {
+        let whose = |answer: &Answer| match &answer.respondent_id {
+            Some(respondent) => (true, respondent.clone()),
+            None => (false, answer.event_id.clone()),
+        };
+        let twin = self.answers.iter_mut().find(|known| {
+            known.survey == answer.survey && known.at == answer.at && whose(known) == whose(&answer)
+        });
+        match twin {
+            Some(known) if known.event_id < answer.event_id => *known = answer,
+            Some(_) => {}
+            None => self.answers.push(answer),
+        }
     }
 
     pub fn last(&self, source: Source) -> Option<i64> {
@@ -151,7 +170,7 @@ impl History {
 /// Adds a status to its item; false if it is too old for an item that is not known (any more).
 fn take(items: &mut Vec<Item>, status: Status, now: i64, horizon_ms: i64) -> bool {
     for item in items.iter_mut() {
-        if item.settled_at().is_some_and(|settled_at| now - settled_at >= horizon_ms) {
+        if item.settled_since().is_some_and(|since| now - since >= horizon_ms) {
             item.forgotten = true;
         }
     }

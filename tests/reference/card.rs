@@ -228,7 +228,7 @@ fn read_measure(measure: &Value) -> Measure {
     };
     Measure {
         id: string(&measure["id"]),
-        window_text: measure["window"].as_str().map(str::to_string),
+        window_text: window_ms.map(in_largest_unit),
         window: window_ms.map(|window_ms| read_window(measure, kind, window_ms)),
         name,
         kind,
@@ -391,6 +391,13 @@ fn duration(value: &Value) -> Option<i64> {
         rest = &rest[end..];
     }
     Some(total_ms)
+}
+
+/// `60m` is written `1h`, and two weeks `14d`.
+fn in_largest_unit(ms: i64) -> String {
+    let units = [("d", DAY_MS), ("h", HOUR_MS), ("m", MINUTE_MS), ("s", 1_000), ("ms", 1)];
+    let (unit, size) = units.into_iter().find(|(_, size)| ms % size == 0).expect("ms divide all");
+    format!("{}{unit}", ms / size)
 }
 
 fn list(value: &Value) -> &[Value] {

@@ -5,7 +5,6 @@
 //! rules beyond when a reading was taken.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::Range;
 
 use super::account::{History, Item};
 use super::card::{Card, Measure, Window};
@@ -128,16 +127,16 @@ impl Kind {
 }
 
 impl Window {
-    /// The window at `t` covers the pane that holds `t` and those before it: the instants of
-    /// `start <= at < end`.
-    fn at(&self, t: i64) -> Range<i64> {
-        self.before(t, 0)
+    /// The window at `t` covers the pane that holds `t` and those before it.
+    fn holds(&self, at: i64, t: i64) -> bool {
+        self.held_before(at, t, 0)
     }
 
     /// The same, `skip` panes earlier.
-    fn before(&self, t: i64, skip: i64) -> Range<i64> {
-        let end = t.div_euclid(self.pane_ms) + 1 - skip;
-        (end - self.panes) * self.pane_ms..end * self.pane_ms
+    fn held_before(&self, at: i64, t: i64, skip: i64) -> bool {
+        let newest = t.div_euclid(self.pane_ms) - skip;
+        let pane = at.div_euclid(self.pane_ms);
+        newest - self.panes < pane && pane <= newest
     }
 }
 
@@ -191,10 +190,10 @@ pub fn value(measure: &Measure, history: &History, t: i64) -> Option<f64> {
         Kind::UsageTrend => trend(measure, history, t),
         Kind::SupportOpened => {
             history.first_at?;
-            let window = measure.window().at(t);
+            let window = measure.window();
             let tickets = history.tickets.iter().filter_map(first_opened);
             let counted = tickets
-                .filter(|opened| window.contains(&opened.at) && status_matches(measure, opened));
+                .filter(|opened| window.holds(opened.at, t) && status_matches(measure, opened));
             Some(counted.count() as f64)
         }
         Kind::SupportOpen => {
@@ -270,13 +269,14 @@ pub fn value(measure: &Measure, history: &History, t: i64) -> Option<f64> {
     }
 }
 
-/// When the data behind the measure was last refreshed, for `stale_after`. A profile does not
-/// grow stale.
+/// When the data behind the measure was last refreshed, for `stale_after`.
 pub fn read_at(measure: &Measure, history: &History, t: i64) -> Option<i64> {
-    match measure.kind.source() {
-        Source::Survey => latest_answers(measure, history, t).iter().map(|answer| answer.at).max(),
-        Source::Profile => None,
-        source @ (Source::Usage | Source::Ticket | Source::Payment) => history.last(source),
+    match (measure.kind, measure.kind.source()) {
+        (Kind::UsageDaysSinceLast, _) => last_matching_usage(measure, history),
+        (_, Source::Survey) => {
+            latest_answers(measure, history, t).iter().map(|answer| answer.at).max()
+        }
+        (_, source) => history.last(source),
     }
 }
 
@@ -363,10 +363,10 @@ fn mean(values: Vec<f64>) -> Option<f64> {
     (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
 }
 
-fn allows(filter: &Option<Vec<String>>, value: Option<&str>) -> bool {
+fn allows(filter: &Option<Vec<String>>, value: Option<&String>) -> bool {
     match filter {
         None => true,
-        Some(allowed) => value.is_some_and(|value| allowed.iter().any(|known| known == value)),
+        Some(allowed) => value.is_some_and(|value| allowed.contains(value)),
     }
 }
 
@@ -394,9 +394,9 @@ fn usage_matches(measure: &Measure, event: &Usage) -> bool {
 }
 
 fn usage_in_window<'a>(measure: &Measure, history: &'a History, t: i64) -> Vec<&'a Usage> {
-    let window = measure.window().at(t);
+    let window = measure.window();
     let events = history.usage.iter();
-    events.filter(|event| window.contains(&event.at) && usage_matches(measure, event)).collect()
+    events.filter(|event| window.holds(event.at, t) && usage_matches(measure, event)).collect()
 }
 
 fn active_users(measure: &Measure, history: &History, t: i64) -> Option<f64> {
@@ -415,20 +415,22 @@ fn last_matching_usage(measure: &Measure, history: &History) -> Option<i64> {
 fn trend(measure: &Measure, history: &History, t: i64) -> Option<f64> {
     history.last(Source::Usage)?;
     let window = measure.window();
-    let end = t.div_euclid(window.pane_ms) * window.pane_ms;
-    let start = end - window.panes * window.pane_ms;
-    let baseline_start = start - window.baseline_panes * window.pane_ms;
-    if history.beginning()? > baseline_start {
+    let window_start = t.div_euclid(window.pane_ms) - window.panes;
+    let window_end = window_start + window.panes;
+    let baseline_start = window_start - window.baseline_panes;
+    if history.beginning()? > baseline_start * window.pane_ms {
         return None;
     }
-    let count = |within: Range<i64>| {
+    let count = |start: i64, end: i64| {
         let events = history.usage.iter().filter(|event| usage_matches(measure, event));
-        events.filter(|event| within.contains(&event.at)).count() as f64
+        let panes = events.map(|event| event.at.div_euclid(window.pane_ms));
+        panes.filter(|pane| start <= *pane && *pane < end).count() as f64
     };
-    let recent = count(start..end);
-    let before = count(baseline_start..start);
+    let recent = count(window_start, window_end);
+    let before = count(baseline_start, window_start);
     if before == 0.0 {
-        let used_in_the_past = history.usage.iter().any(|event| event.at < baseline_start);
+        let past_ms = baseline_start * window.pane_ms;
+        let used_in_the_past = history.usage.iter().any(|event| event.at < past_ms);
         return (recent == 0.0 && used_in_the_past).then_some(0.0);
     }
     let daily = |count: f64, panes: i64| {
@@ -441,16 +443,18 @@ fn trend(measure: &Measure, history: &History, t: i64) -> Option<f64> {
 
 /// A count of statuses looks at the record's own priority and category.
 fn status_matches(measure: &Measure, status: &Status) -> bool {
-    allows(&measure.priorities, Some(status.priority.as_deref().unwrap_or("normal")))
-        && allows(&measure.categories, status.category.as_deref())
+    let normal = "normal".to_string();
+    allows(&measure.priorities, Some(status.priority.as_ref().unwrap_or(&normal)))
+        && allows(&measure.categories, status.category.as_ref())
 }
 
 /// A ticket as a whole has the priority and category last given to it.
 fn ticket_matches(measure: &Measure, ticket: &Item) -> bool {
+    let normal = "normal".to_string();
     let latest_first = || ticket.statuses.iter().rev();
-    let priority = latest_first().find_map(|status| status.priority.as_deref());
-    let category = latest_first().find_map(|status| status.category.as_deref());
-    allows(&measure.priorities, Some(priority.unwrap_or("normal")))
+    let priority = latest_first().find_map(|status| status.priority.as_ref());
+    let category = latest_first().find_map(|status| status.category.as_ref());
+    allows(&measure.priorities, Some(priority.unwrap_or(&normal)))
         && allows(&measure.categories, category)
 }
 
@@ -474,22 +478,22 @@ fn open_tickets<'a>(
 }
 
 fn statuses_in_window(measure: &Measure, items: &[Item], status: &str, t: i64) -> f64 {
-    let window = measure.window().at(t);
+    let window = measure.window();
     let statuses = items.iter().flat_map(|item| &item.statuses);
     let counted = statuses.filter(|known| {
         let matches = measure.kind.source() == Source::Payment || status_matches(measure, known);
-        known.status == status && window.contains(&known.at) && matches
+        known.status == status && window.holds(known.at, t) && matches
     });
     counted.count() as f64
 }
 
 fn resolution_hours(measure: &Measure, history: &History, t: i64) -> Option<f64> {
-    let window = measure.window().at(t);
+    let window = measure.window();
     let mut hours = Vec::new();
     for ticket in history.tickets.iter().filter(|ticket| ticket_matches(measure, ticket)) {
         let resolved = ticket.statuses.iter().rev().find(|status| status.status == "resolved");
         let (Some(opened), Some(resolved)) = (first_opened(ticket), resolved) else { continue };
-        if window.contains(&resolved.at) {
+        if window.holds(resolved.at, t) {
             hours.push((resolved.at - opened.at) as f64 / HOUR_MS as f64);
         }
     }
@@ -533,10 +537,10 @@ fn invoices(history: &History) -> impl Iterator<Item = Invoice> + '_ {
 }
 
 fn late_share(measure: &Measure, history: &History, t: i64) -> Option<f64> {
-    let window = measure.window().at(t);
+    let window = measure.window();
     let mut late = Vec::new();
     for invoice in invoices(history) {
-        let Some(due) = invoice.due_at.filter(|due| window.contains(due)) else { continue };
+        let Some(due) = invoice.due_at.filter(|due| window.holds(*due, t)) else { continue };
         match invoice.state {
             InvoiceState::Voided => {}
             InvoiceState::Settled => {
@@ -549,11 +553,11 @@ fn late_share(measure: &Measure, history: &History, t: i64) -> Option<f64> {
 }
 
 fn days_to_pay(measure: &Measure, history: &History, t: i64) -> Option<f64> {
-    let window = measure.window().at(t);
+    let window = measure.window();
     let mut days = Vec::new();
     for invoice in invoices(history) {
         let (Some(due), Some(paid)) = (invoice.due_at, invoice.paid_at) else { continue };
-        if invoice.state == InvoiceState::Settled && window.contains(&paid) {
+        if invoice.state == InvoiceState::Settled && window.holds(paid, t) {
             days.push((paid - due) as f64 / DAY_MS as f64);
         }
     }
@@ -563,11 +567,12 @@ fn days_to_pay(measure: &Measure, history: &History, t: i64) -> Option<f64> {
 /// Money paid less money refunded, each in its own pane, in the account's currency.
 fn growth(measure: &Measure, history: &History, t: i64) -> Option<f64> {
     let window = measure.window();
-    let recent = window.at(t);
-    let before = Window { panes: window.baseline_panes, ..window }.before(t, window.panes);
+    let before = Window { panes: window.baseline_panes, ..window };
     let currency = history.currency()?;
-    let (mut paid_recently, mut paid_before) = (0, 0);
-    for status in history.invoices.iter().flat_map(|item| &item.statuses) {
+    let mut sums = BTreeMap::from([("recent", 0), ("before", 0)]);
+    let voided = |item: &&Item| item.deciding().is_some_and(|status| status.status == "voided");
+    let invoices = history.invoices.iter().filter(|item| !voided(item));
+    for status in invoices.flat_map(|item| &item.statuses) {
         let amount = match status.status {
             "paid" => status.amount_minor,
             "refunded" => -status.amount_minor,
@@ -576,13 +581,13 @@ fn growth(measure: &Measure, history: &History, t: i64) -> Option<f64> {
         if status.currency != currency {
             continue;
         }
-        if recent.contains(&status.at) {
-            paid_recently += amount;
-        } else if before.contains(&status.at) {
-            paid_before += amount;
+        if window.holds(status.at, t) {
+            *sums.get_mut("recent").expect("just made") += amount;
+        } else if before.held_before(status.at, t, window.panes) {
+            *sums.get_mut("before").expect("just made") += amount;
         }
     }
-    (paid_before > 0).then(|| paid_recently as f64 / paid_before as f64)
+    (sums["before"] > 0).then(|| sums["recent"] as f64 / sums["before"] as f64)
 }
 
 // Surveys.
@@ -590,7 +595,7 @@ fn growth(measure: &Measure, history: &History, t: i64) -> Option<f64> {
 /// The latest answer of each respondent to each survey, among those in the window that pass
 /// the filters.
 fn latest_answers<'a>(measure: &Measure, history: &'a History, t: i64) -> Vec<&'a Answer> {
-    let window = measure.window().at(t);
+    let window = measure.window();
     let mut latest: BTreeMap<(&str, Option<&str>, &str), &Answer> = BTreeMap::new();
     for answer in &history.answers {
         let wanted = match measure.kind {
@@ -600,9 +605,9 @@ fn latest_answers<'a>(measure: &Measure, history: &'a History, t: i64) -> Vec<&'
             _ => !matches!(answer.survey.as_str(), "nps" | "csat" | "ces"),
         };
         let wanted = wanted
-            && window.contains(&answer.at)
+            && window.holds(answer.at, t)
             && allows(&measure.surveys, Some(&answer.survey))
-            && allows(&measure.roles, answer.role.as_deref());
+            && allows(&measure.roles, answer.role.as_ref());
         if !wanted {
             continue;
         }

@@ -30,8 +30,8 @@ struct Account {
     changes: Vec<BandChange>,
 }
 
-/// A published band change. Deltas run from the last change that had a score (from nothing at
-/// the first, and after `unknown`), and sum with the gates' to the change of the score.
+/// A published band change. Deltas run from the last change, and sum with the gates' to the change
+/// of the score; where there is no score, before or after, all parts count as 0.
 #[derive(Clone, Debug, PartialEq)]
 pub struct BandChange {
     pub account_id: String,
@@ -40,6 +40,9 @@ pub struct BandChange {
     pub to: String,
     pub score: Option<f64>,
     pub previous_published_score: Option<f64>,
+    /// By measure id, here and at the last change.
+    pub values: BTreeMap<String, Option<f64>>,
+    pub previous_values: BTreeMap<String, Option<f64>>,
     /// By measure id.
     pub contributions: BTreeMap<String, f64>,
     pub contribution_deltas: BTreeMap<String, f64>,
@@ -166,20 +169,21 @@ impl Account {
         if !self.machine.judge(card, t, evaluation.score) {
             return;
         }
-        let readings = evaluation.dimensions.iter().flat_map(|dimension| &dimension.measures);
+        let readings = || evaluation.dimensions.iter().flat_map(|dimension| &dimension.measures);
         let contributions: BTreeMap<String, f64> =
-            readings.map(|reading| (reading.id.clone(), reading.contribution)).collect();
+            readings().map(|reading| (reading.id.clone(), reading.contribution)).collect();
+        let values = readings().map(|reading| (reading.id.clone(), reading.value)).collect();
+        let previous_values =
+            self.changes.last().map_or(BTreeMap::new(), |change| change.values.clone());
         let gate_effects: BTreeMap<String, f64> =
             evaluation.gates.iter().map(|gate| (gate.id.clone(), gate.effect)).collect();
         let last = self.changes.last().filter(|change| change.score.is_some());
         let nothing = BTreeMap::new();
-        let (contribution_deltas, gate_deltas) = match evaluation.score {
-            None => (BTreeMap::new(), BTreeMap::new()),
-            Some(_) => (
-                deltas(&contributions, last.map_or(&nothing, |change| &change.contributions)),
-                deltas(&gate_effects, last.map_or(&nothing, |change| &change.gate_effects)),
-            ),
-        };
+        let before = |of: fn(&BandChange) -> &BTreeMap<String, f64>| last.map_or(&nothing, of);
+        let now = |parts| if evaluation.score.is_some() { parts } else { &nothing };
+        let contribution_deltas =
+            deltas(now(&contributions), before(|change| &change.contributions));
+        let gate_deltas = deltas(now(&gate_effects), before(|change| &change.gate_effects));
         self.changes.push(BandChange {
             account_id: account_id.to_string(),
             at_ms: t,
@@ -187,6 +191,8 @@ impl Account {
             to: band_name(&card.bands, self.machine.place),
             score: evaluation.score,
             previous_published_score,
+            values,
+            previous_values,
             contributions,
             contribution_deltas,
             gate_effects,

@@ -28,7 +28,7 @@ pub fn report(
         "score": evaluation.score,
         "band": band_name(&card.bands, machine.place),
         "previous_band": machine.previous.map(|place| band_name(&card.bands, place)),
-        "band_since": text_of(machine.since),
+        "band_since": machine.previous.map(|_| text_of(machine.since)),
         "coverage": evaluation.coverage,
         "degraded": [],
         "dimensions": pairs.map(|(spec, read)| dimension(card, spec, read)).collect::<Vec<_>>(),
@@ -45,7 +45,7 @@ fn dimension(card: &Card, spec: &Dimension, read: &DimensionReading) -> Value {
         "score": read.score,
         "band": colour(card, read.score),
         "contribution": read.contribution,
-        "status": if read.score.is_some() { "ok" } else { "missing" },
+        "status": status_of_dimension(spec, read),
         "measures": measures.map(|(spec, read)| measure(card, spec, read)).collect::<Vec<_>>(),
     })
 }
@@ -59,16 +59,30 @@ fn measure(card: &Card, spec: &Measure, read: &Reading) -> Value {
         "band": colour(card, read.sub_score),
         "weight": read.weight,
         "contribution": read.contribution,
-        "status": match read.status {
-            Status::Ok => "ok",
-            Status::Missing => "missing",
-            Status::Stale => "stale",
-        },
+        "status": status_name(read.status),
     });
     if let Some(window) = &spec.window_text {
         row["window"] = json!(window);
     }
     row
+}
+
+/// As of a measure, by the measures that count; where none does, by all.
+fn status_of_dimension(spec: &Dimension, read: &DimensionReading) -> &'static str {
+    let pairs = || spec.measures.iter().zip(&read.measures);
+    let any_counts = spec.measures.iter().any(|measure| measure.weight != 0.0);
+    let asked = pairs().filter(|(spec, _)| spec.weight != 0.0 || !any_counts);
+    let statuses: Vec<Status> = asked.map(|(_, reading)| reading.status).collect();
+    let best = [Status::Ok, Status::Stale].into_iter().find(|status| statuses.contains(status));
+    status_name(best.unwrap_or(Status::Missing))
+}
+
+fn status_name(status: Status) -> &'static str {
+    match status {
+        Status::Ok => "ok",
+        Status::Missing => "missing",
+        Status::Stale => "stale",
+    }
 }
 
 fn colour(card: &Card, score: Option<f64>) -> Option<String> {

@@ -271,11 +271,11 @@ fn raw_score(
             effect,
             reason: reason.to_string(),
         };
-        rows.push(row("start", start, "the start value"));
+        rows.push(row("start", start, "start value"));
         score += start;
         let clamped = score.clamp(0.0, 100.0);
         if clamped != score {
-            rows.push(row("clamp", clamped - score, "kept within 0 to 100"));
+            rows.push(row("clamp", clamped - score, "held within 0 to 100"));
         }
         score = clamped;
     } else {

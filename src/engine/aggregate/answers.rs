@@ -2,7 +2,7 @@
 
 use compact_str::CompactString;
 
-use super::items::make_room;
+use super::items::{ItemOutcome, make_room};
 use super::reading::{Reading, WindowScan, mean};
 use crate::engine::event::Survey;
 use crate::engine::scorecard::{Filter, MeasureKind, Window};
@@ -35,8 +35,8 @@ enum Respondent {
 }
 
 impl Answers {
-    /// Takes one answer; `false` if the same respondent's of the same instant is known.
-    pub fn apply(&mut self, survey: &Survey<'_>, at: EventTime, event_id: &str) -> bool {
+    /// Takes one answer; the same respondent's of the same instant counts once.
+    pub fn apply(&mut self, survey: &Survey<'_>, at: EventTime, event_id: &str) -> ItemOutcome {
         let answer = Answer {
             survey: survey.survey.as_ref().into(),
             respondent: match &survey.respondent_id {
@@ -52,16 +52,17 @@ impl Answers {
         };
         match self.answers.binary_search_by(|known| known.key().cmp(&answer.key())) {
             Ok(same) => {
-                // Counts once; which of the two stays must not depend on which came first.
-                if self.answers[same].event_id < answer.event_id {
-                    self.answers[same] = answer;
+                // Which of the two stays must not depend on which came first.
+                if self.answers[same].event_id >= answer.event_id {
+                    return ItemOutcome::Repeated;
                 }
-                false
+                self.answers[same] = answer;
+                ItemOutcome::Restated
             }
             Err(place) => {
                 make_room(&mut self.answers);
                 self.answers.insert(place, answer);
-                true
+                ItemOutcome::Taken
             }
         }
     }
@@ -102,16 +103,22 @@ impl Answers {
         let mut scan = WindowScan::new(window, now);
         let (mut sum, mut count) = (0.0, 0);
         for answer in self.latest(kind, filter, &mut scan) {
-            let length = (answer.scale_max_milli - answer.scale_min_milli) as f64;
-            sum += 100.0 * (answer.score_milli - answer.scale_min_milli) as f64 / length;
+            sum += answer.percent();
             count += 1;
         }
         scan.reading(mean(sum, count))
     }
 
-    /// The instant of the latest answer that a measure reads.
-    pub fn latest_at(&self, kind: MeasureKind, filter: &Filter) -> Option<EventTime> {
-        self.answers.iter().filter(|a| a.passes(kind, filter)).map(|a| a.at).max()
+    /// The instant of the latest answer that a measure reads at `now`.
+    pub fn latest_at(
+        &self,
+        kind: MeasureKind,
+        window: Window,
+        filter: &Filter,
+        now: EventTime,
+    ) -> Option<EventTime> {
+        let read = self.answers.iter().filter(|a| a.passes(kind, filter));
+        read.map(|a| a.at).filter(|at| window.covers(*at, now)).max()
     }
 
     /// The latest answer of each respondent to each survey among those in the window, in a fixed
@@ -143,6 +150,13 @@ impl Answers {
 impl Answer {
     fn key(&self) -> (&str, &Respondent, EventTime) {
         (&self.survey, &self.respondent, self.at)
+    }
+
+    /// The score, from its own scale to 0..=100.
+    fn percent(&self) -> f64 {
+        // A scale may reach from one end of 64 bits to the other.
+        let above_min = |milli: i64| (i128::from(milli) - i128::from(self.scale_min_milli)) as f64;
+        100.0 * above_min(self.score_milli) / above_min(self.scale_max_milli)
     }
 
     fn passes(&self, kind: MeasureKind, filter: &Filter) -> bool {

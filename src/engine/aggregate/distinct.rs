@@ -52,21 +52,17 @@ impl DistinctPanes {
         }
     }
 
-    /// Sees a value in the pane of `at`; `false` if that pane has left. Call `advance` first.
-    pub fn add(&mut self, window: Window, at: EventTime, value: u64) -> bool {
+    /// Sees a value in the pane of `at`, if that has not left. Call `advance` first.
+    pub fn add(&mut self, window: Window, at: EventTime, value: u64) {
         let pane = at.pane_near(self.current, window.pane);
         let seen = Seen { value, pane };
         if pane > self.current {
             if !self.ahead.contains(&seen) {
                 self.ahead = self.ahead.iter().copied().chain([seen]).collect();
             }
-            return true;
+        } else if pane > self.current - window.panes as i32 {
+            self.see(seen);
         }
-        if pane <= self.current - window.panes as i32 {
-            return false;
-        }
-        self.see(seen);
-        true
     }
 
     fn see(&mut self, seen: Seen) {

@@ -12,9 +12,9 @@ use crate::engine::time::{EventTime, Span};
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Invoices {
     items: Items<PaymentChange>,
-    /// Instant, event id and currency of the latest payment record: the account's currency where
+    /// The latest payment record, as statuses are ordered, and its currency: the account's where
     /// the profile names none.
-    latest_currency: Option<(EventTime, CompactString, Currency)>,
+    latest_currency: Option<(EventTime, PaymentStatus, CompactString, Currency)>,
 }
 
 /// One status that an invoice took.
@@ -54,6 +54,12 @@ impl Change for PaymentChange {
     fn settles(changes: &[PaymentChange]) -> bool {
         state(changes) != State::Unpaid
     }
+
+    /// `payment.late_share` counts an invoice in the window of its due date, which may come long
+    /// after it was paid.
+    fn matters_at(&self) -> EventTime {
+        self.due_at.map_or(self.at, |due_at| due_at.max(self.at))
+    }
 }
 
 fn state(changes: &[PaymentChange]) -> State {
@@ -79,11 +85,13 @@ impl Invoices {
         horizon: Span,
     ) -> ItemOutcome {
         let newer = match &self.latest_currency {
-            Some((known_at, known_id, _)) => (*known_at, known_id.as_str()) < (at, event_id),
+            Some((known_at, known_status, known_id, _)) => {
+                (*known_at, *known_status, known_id.as_str()) < (at, payment.status, event_id)
+            }
             None => true,
         };
         if newer {
-            self.latest_currency = Some((at, event_id.into(), payment.currency));
+            self.latest_currency = Some((at, payment.status, event_id.into(), payment.currency));
         }
         let change = PaymentChange {
             at,
@@ -111,7 +119,7 @@ impl Invoices {
         match self.unpaid().filter_map(Item::due_at).min() {
             Some(due_at) => {
                 let (days, until) = whole_elapsed(due_at, now, Span::DAY);
-                Reading { value: Some(days as f64), until }
+                Reading::until(Some(days as f64), until)
             }
             None => Reading::lasting(Some(0.0)),
         }
@@ -129,7 +137,7 @@ impl Invoices {
                 sum = sum.saturating_add(issued.amount_minor);
             }
         }
-        Reading { value: Some(sum as f64), until }
+        Reading::until(Some(sum as f64), until)
     }
 
     /// Of the invoices whose due date lies in the window, the share paid late or overdue now.
@@ -156,7 +164,7 @@ impl Invoices {
             });
         }
         let value = mean(late as f64, due);
-        Reading { value, until: scan.until.min(becomes_overdue) }
+        Reading::until(value, scan.until.min(becomes_overdue))
     }
 
     /// Mean days from due date to payment over invoices paid in the window; negative is early.
@@ -213,20 +221,20 @@ impl Invoices {
                 }
                 let (recently, at_all) = (in_recent.covers(change.at), in_both.covers(change.at));
                 if recently {
-                    recent_minor += amount;
+                    recent_minor = recent_minor.saturating_add(amount);
                 } else if at_all {
-                    before_minor += amount;
+                    before_minor = before_minor.saturating_add(amount);
                     any_before = true;
                 }
             }
         }
         let comparable = any_before && before_minor > 0;
         let value = comparable.then(|| recent_minor as f64 / before_minor as f64);
-        Reading { value, until: in_recent.until.min(in_both.until) }
+        Reading::until(value, in_recent.until.min(in_both.until))
     }
 
     fn currency(&self, profile: Option<Currency>) -> Option<Currency> {
-        profile.or(self.latest_currency.as_ref().map(|(_, _, currency)| *currency))
+        profile.or(self.latest_currency.as_ref().map(|(_, _, _, currency)| *currency))
     }
 
     fn unpaid(&self) -> impl Iterator<Item = &Item<PaymentChange>> {

@@ -19,6 +19,10 @@ pub trait Change: Sized {
     fn event_id(&self) -> &str;
     /// Whether an item with these changes is settled.
     fn settles(changes: &[Self]) -> bool;
+    /// The latest instant that windows may ask about because of this change.
+    fn matters_at(&self) -> EventTime {
+        self.at()
+    }
 }
 
 /// What became of an event of an item.
@@ -28,7 +32,9 @@ pub enum ItemOutcome {
     Taken,
     /// The same status at the same instant is known.
     Repeated,
-    /// Its item is unknown and the status is older than the horizon.
+    /// The same, but of the two events this one decides what else is known of it.
+    Restated,
+    /// Its item is unknown and the status is as old as the horizon.
     TooOld,
 }
 
@@ -65,7 +71,7 @@ impl<C: Change> Items<C> {
             }
             item.forgotten = true;
         }
-        if change.at() < now - horizon {
+        if change.at() + horizon <= now {
             return ItemOutcome::TooOld;
         }
         make_room(&mut self.items);
@@ -75,7 +81,7 @@ impl<C: Change> Items<C> {
 
     /// Drops settled items that neither a late status nor a window of `reach` can want any more.
     pub fn forget(&mut self, horizon: Span, reach: Span, now: EventTime) {
-        self.items.retain(|item| !item.is_past(horizon.max(reach), now));
+        self.items.retain(|item| !item.is_past(horizon, now) || item.matters_at() + reach >= now);
     }
 
     /// How many are held.
@@ -120,10 +126,11 @@ impl<C: Change> Item<C> {
         match self.changes.binary_search_by_key(&key, |c| (c.at(), c.status())) {
             Ok(same) => {
                 // Counts once; which of the two stays must not depend on which came first.
-                if self.changes[same].event_id() < change.event_id() {
-                    self.changes[same] = change;
+                if self.changes[same].event_id() >= change.event_id() {
+                    return ItemOutcome::Repeated;
                 }
-                ItemOutcome::Repeated
+                self.changes[same] = change;
+                ItemOutcome::Restated
             }
             Err(place) => {
                 make_room(&mut self.changes);
@@ -133,9 +140,16 @@ impl<C: Change> Item<C> {
         }
     }
 
+    /// Settled, and without any status for as long as the horizon: counted from the latest status
+    /// of any kind, so that none that is held can come again and be taken for a new item's.
     fn is_past(&self, horizon: Span, now: EventTime) -> bool {
         let last = self.changes.last().expect("an item is made with its first change");
-        C::settles(&self.changes) && last.at() + horizon < now
+        C::settles(&self.changes) && last.at() + horizon <= now
+    }
+
+    fn matters_at(&self) -> EventTime {
+        let latest = self.changes.iter().map(C::matters_at).max();
+        latest.expect("an item is made with its first change")
     }
 }
 

@@ -91,6 +91,9 @@ pub enum Applied {
     },
     /// Its id, or what it says, is known: nothing changed.
     Duplicate,
+    /// What it says is known and counts once, but by its details: it is the later of two events
+    /// that said so.
+    Restated,
     /// It is too old for every window (or its item is forgotten); it only counts for "ever",
     /// "first" and "last".
     LateDropped {
@@ -186,10 +189,7 @@ impl Aggregate {
             }
             Body::Survey(survey) => {
                 let items = self.items_mut(plan, item_horizon, now);
-                match items.answers.apply(survey, at, &event.event_id) {
-                    true => ItemOutcome::Taken,
-                    false => ItemOutcome::Repeated,
-                }
+                items.answers.apply(survey, at, &event.event_id)
             }
             Body::Profile(profile) => {
                 self.profile = Some(profile.clone());
@@ -197,16 +197,20 @@ impl Aggregate {
             }
             Body::ProfileGone => unreachable!("handled above"),
         };
-        if taken == ItemOutcome::Repeated {
-            return Applied::Duplicate;
+        // A repeat has the instant of what it repeats: first and last stay as they are.
+        match taken {
+            ItemOutcome::Repeated => return Applied::Duplicate,
+            ItemOutcome::Restated => return Applied::Restated,
+            ItemOutcome::Taken | ItemOutcome::TooOld => {}
         }
         let first_moved = at < self.first_at;
         self.first_at = self.first_at.min(at);
         let last_at = &mut self.last_at[source as usize];
         *last_at = at.max(*last_at);
-        match taken {
-            ItemOutcome::TooOld => Applied::LateDropped { first_moved },
-            ItemOutcome::Taken | ItemOutcome::Repeated => Applied::Counted { first_moved },
+        if taken == ItemOutcome::TooOld {
+            Applied::LateDropped { first_moved }
+        } else {
+            Applied::Counted { first_moved }
         }
     }
 
@@ -227,37 +231,39 @@ impl Aggregate {
                 *last = at.max(*last);
             }
         }
-        let (mut asked, mut held) = (false, false);
+        let windows = &plan.usage_windows;
+        if !windows.is_empty() && windows.iter().all(|window| window.has_left(at, now)) {
+            return ItemOutcome::TooOld;
+        }
         for (store, ring) in plan.counts.iter().zip(&mut self.counts) {
-            asked = true;
             ring.advance(store.window, now);
-            held |= !wanted(&store.features) || ring.add(store.window, at, 1);
+            if wanted(&store.features) {
+                ring.add(store.window, at, 1);
+            }
         }
         for (store, ring) in plan.sums.iter().zip(&mut self.sums) {
-            asked = true;
             ring.advance(store.window, now);
-            held |= !wanted(&store.features) || ring.add(store.window, at, usage.quantity_milli);
+            if wanted(&store.features) {
+                ring.add(store.window, at, usage.quantity_milli);
+            }
         }
         for (store, trend) in plan.trends.iter().zip(&mut self.trends) {
-            asked = true;
             trend.advance(store, now);
-            held |= !wanted(&store.features) || trend.add(store, at);
+            if wanted(&store.features) {
+                trend.add(store, at);
+            }
         }
         for (store, distinct) in plan.distincts.iter().zip(&mut self.distincts) {
-            asked = true;
             distinct.advance(store.window, now);
             let value = match store.of {
                 DistinctOf::Users => usage.user_id.as_deref(),
                 DistinctOf::Features => Some(usage.feature.as_ref()),
             };
-            held |= match value {
-                Some(value) if wanted(&store.features) => {
-                    distinct.add(store.window, at, xxh3_64(value.as_bytes()))
-                }
-                _ => true,
-            };
+            if let Some(value) = value.filter(|_| wanted(&store.features)) {
+                distinct.add(store.window, at, xxh3_64(value.as_bytes()));
+            }
         }
-        if asked && !held { ItemOutcome::TooOld } else { ItemOutcome::Taken }
+        ItemOutcome::Taken
     }
 
     /// The sparse sources, swept of what is past when they have doubled since the last sweep.
@@ -276,32 +282,28 @@ impl Aggregate {
     pub fn read(&mut self, measure: &Measure, read: &Read, plan: &Plan, now: EventTime) -> Reading {
         let reading = self.read_fresh(measure, read, plan, now);
         let Some(stale_after) = measure.stale_after else { return reading };
-        match self.last_reading_at(measure, read) {
+        match self.last_reading_at(measure, read, now) {
             Some(last_at) if reading.value.is_some() => {
                 let stale_at = last_at + stale_after;
                 if stale_at <= now {
-                    Reading { value: None, until: reading.until }
+                    Reading { value: None, until: reading.until, stale: true }
                 } else {
-                    Reading { value: reading.value, until: reading.until.min(stale_at) }
+                    Reading::until(reading.value, reading.until.min(stale_at))
                 }
             }
             _ => reading,
         }
     }
 
-    /// Whether a measure has a value that is only missing because it is older than `stale_after`.
-    pub fn is_stale(&self, measure: &Measure, read: &Read, now: EventTime) -> bool {
-        let Some(stale_after) = measure.stale_after else { return false };
-        self.last_reading_at(measure, read).is_some_and(|last_at| last_at + stale_after <= now)
-    }
-
-    /// `occurred_at` of the latest event a measure is read from.
-    fn last_reading_at(&self, measure: &Measure, read: &Read) -> Option<EventTime> {
+    /// `occurred_at` of the latest event a measure is read from: of its source, but for the measures
+    /// that look at single events.
+    fn last_reading_at(&self, measure: &Measure, read: &Read, now: EventTime) -> Option<EventTime> {
         let source = super::scorecard::fed_by(measure.kind).first()?;
-        let last_at = match (source, read) {
-            (_, Read::DaysSinceLast { last }) => self.lasts[*last],
-            (Source::Survey, _) => {
-                self.items.as_ref()?.answers.latest_at(measure.kind, &measure.filter)?
+        let last_at = match read {
+            Read::DaysSinceLast { last } => self.lasts[*last],
+            Read::Nps(window) | Read::MeanAnswer(window) => {
+                let answers = &self.items.as_ref()?.answers;
+                answers.latest_at(measure.kind, *window, &measure.filter, now)?
             }
             _ => self.last_at[*source as usize],
         };
@@ -326,10 +328,8 @@ impl Aggregate {
             Read::Quantity { sum } => {
                 let window = plan.sums[sum].window;
                 self.sums[sum].advance(window, now);
-                Reading {
-                    value: Some(self.sums[sum].total() as f64 / 1_000.0),
-                    until: self.sums[sum].next_change(window),
-                }
+                let total = self.sums[sum].total() as f64 / 1_000.0;
+                Reading::until(Some(total), self.sums[sum].next_change(window))
             }
             Read::ActiveUsers { distinct } => self.read_distinct(distinct, plan, now, 1.0),
             Read::SeatUtilisation { distinct } => {
@@ -347,7 +347,7 @@ impl Aggregate {
                 EventTime::MIN => Reading::lasting(None),
                 last_at => {
                     let (days, until) = whole_elapsed(last_at, now, Span::DAY);
-                    Reading { value: Some(days as f64), until }
+                    Reading::until(Some(days as f64), until)
                 }
             },
             Read::Trend { trend, prior } => self.read_trend(trend, prior, plan, now),
@@ -357,14 +357,14 @@ impl Aggregate {
                     let days = renewal_at.since(now).whole_days();
                     // One millisecond after a whole day is left, one day less is.
                     let until = renewal_at - Span::days(days) + Span::from_millis(1);
-                    Reading { value: Some(days as f64), until }
+                    Reading::until(Some(days as f64), until)
                 })
             }
             Read::AgeDays => {
                 let started_at = self.profile.as_ref().and_then(|profile| profile.started_at);
                 started_at.map_or(Reading::lasting(None), |started_at| {
                     let (days, until) = whole_elapsed(started_at, now, Span::DAY);
-                    Reading { value: Some(days as f64), until }
+                    Reading::until(Some(days as f64), until)
                 })
             }
             ref read => match self.items.as_deref() {
@@ -390,7 +390,7 @@ impl Aggregate {
     ) -> Reading {
         let (window, ring) = (plan.counts[count].window, &mut self.counts[count]);
         ring.advance(window, now);
-        Reading { value: Some(of(ring) as f64), until: ring.next_change(window) }
+        Reading::until(Some(of(ring) as f64), ring.next_change(window))
     }
 
     fn read_distinct(
@@ -403,7 +403,7 @@ impl Aggregate {
         let (window, values) = (plan.distincts[distinct].window, &mut self.distincts[distinct]);
         values.advance(window, now);
         let share = values.count() as f64 / out_of;
-        Reading { value: Some(share), until: values.next_change(window) }
+        Reading::until(Some(share), values.next_change(window))
     }
 
     fn read_trend(&mut self, trend: usize, prior: f64, plan: &Plan, now: EventTime) -> Reading {
@@ -423,7 +423,11 @@ impl Aggregate {
             let baseline_rate = (baseline as f64 + prior) / store.baseline_panes as f64;
             Some(recent_rate / baseline_rate)
         };
-        Reading { value, until: panes.next_change(store) }
+        if value.is_some() && panes.is_empty() {
+            return Reading::lasting(value); // Silence has been told; only an event ends it.
+        }
+        // With nothing held there may still be no value yet: the baseline has to pass the start.
+        Reading::until(value, panes.next_edge(store))
     }
 }
 

@@ -52,26 +52,26 @@ impl<A: Amount> PaneRing<A> {
         self.cells.drain(..gone);
         let begun = self.cells.partition_point(|(pane, _)| *pane <= current);
         self.begun = begun as u32;
-        self.total = self.cells[..begun].iter().map(|(_, amount)| (*amount).into()).sum();
+        let amounts = self.cells[..begun].iter().map(|(_, amount)| (*amount).into());
+        self.total = amounts.fold(0, i64::saturating_add);
     }
 
-    /// Adds to the pane of `at`; `false` if that pane has left the window. Call `advance` first.
-    pub fn add(&mut self, window: Window, at: EventTime, amount: i64) -> bool
+    /// Adds to the pane of `at`, if that has not left the window. Call `advance` first.
+    pub fn add(&mut self, window: Window, at: EventTime, amount: i64)
     where
         A: Default,
     {
         let pane = at.pane_near(self.current, window.pane);
         if pane <= self.current - window.panes as i32 {
-            return false;
+            return;
         }
         let begun = pane <= self.current;
         if add_to_cell(&mut self.cells, pane, amount) && begun {
             self.begun += 1;
         }
         if begun {
-            self.total += amount;
+            self.total = self.total.saturating_add(amount);
         }
-        true
     }
 
     /// The sum over the window.
@@ -133,15 +133,13 @@ impl TrendPanes {
         }
     }
 
-    /// Counts one event in the pane of `at`; `false` if that pane lies before the baseline. Call
-    /// `advance` first.
-    pub fn add(&mut self, store: &TrendStore, at: EventTime) -> bool {
+    /// Counts one event in the pane of `at`, unless that lies before the baseline. Call `advance`
+    /// first.
+    pub fn add(&mut self, store: &TrendStore, at: EventTime) {
         let pane = at.pane_near(self.current, store.pane);
-        if pane < self.baseline_start(store) {
-            return false;
+        if pane >= self.baseline_start(store) {
+            add_to_cell(&mut self.cells, pane, 1);
         }
-        add_to_cell(&mut self.cells, pane, 1);
-        true
     }
 
     /// Reads what the next event will read first.
@@ -170,13 +168,14 @@ impl TrendPanes {
         self.current - (store.recent_panes + store.baseline_panes) as i32
     }
 
-    /// When the counts may change next without a new event: at the next edge while anything is held.
-    pub fn next_change(&self, store: &TrendStore) -> EventTime {
-        if self.cells.is_empty() {
-            EventTime::MAX
-        } else {
-            EventTime::from_millis((i64::from(self.current) + 1) * store.pane.as_millis())
-        }
+    /// Whether neither window nor baseline nor the running pane holds anything.
+    pub fn is_empty(&self) -> bool {
+        self.cells.is_empty()
+    }
+
+    /// When the next pane begins: counts and baseline move then.
+    pub fn next_edge(&self, store: &TrendStore) -> EventTime {
+        EventTime::from_millis((i64::from(self.current) + 1) * store.pane.as_millis())
     }
 }
 
@@ -195,9 +194,9 @@ mod tests {
     fn a_late_event_counts_in_its_own_pane_until_that_pane_leaves() {
         let mut ring = PaneRing::<u32>::default();
         ring.advance(WINDOW, day(10));
-        assert!(ring.add(WINDOW, day(10), 1));
-        assert!(ring.add(WINDOW, day(8), 1));
-        assert!(!ring.add(WINDOW, day(7), 1));
+        for at in [10, 8, 7] {
+            ring.add(WINDOW, day(at), 1);
+        }
         assert_eq!((ring.total(), ring.active_panes()), (2, 2));
         assert_eq!(ring.next_change(WINDOW), day(11));
         ring.advance(WINDOW, day(11));
@@ -224,13 +223,12 @@ mod tests {
         };
         let mut trend = TrendPanes::default();
         trend.advance(&store, day(10));
-        for at in [10, 9, 8, 7, 6, 5] {
-            assert!(trend.add(&store, day(at)));
+        for at in [10, 9, 8, 7, 6, 5, 4] {
+            trend.add(&store, day(at));
         }
-        assert!(!trend.add(&store, day(4)));
         assert_eq!(trend.counts(&store), (2, 3));
         trend.advance(&store, day(11));
         assert_eq!(trend.counts(&store), (2, 3));
-        assert_eq!(trend.next_change(&store), day(12));
+        assert_eq!(trend.next_edge(&store), day(12));
     }
 }

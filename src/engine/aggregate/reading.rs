@@ -10,12 +10,19 @@ pub struct Reading {
     pub value: Option<f64>,
     /// The value cannot change before this without an event (it need not change then).
     pub until: EventTime,
+    /// There is no value only because it is older than the measure's `stale_after`.
+    pub stale: bool,
 }
 
 impl Reading {
     /// A value that only an event can change.
     pub fn lasting(value: Option<f64>) -> Reading {
-        Reading { value, until: EventTime::MAX }
+        Reading::until(value, EventTime::MAX)
+    }
+
+    /// A value that time alone may change at `until`, not before.
+    pub fn until(value: Option<f64>, until: EventTime) -> Reading {
+        Reading { value, until, stale: false }
     }
 }
 
@@ -41,7 +48,7 @@ impl WindowScan {
 
     /// The reading with `value`, valid until the scan's next change.
     pub fn reading(&self, value: Option<f64>) -> Reading {
-        Reading { value, until: self.until }
+        Reading::until(value, self.until)
     }
 }
 

@@ -95,7 +95,7 @@ impl Tickets {
         match self.open_items(filter).map(Item::opened_at).min() {
             Some(opened_at) => {
                 let (hours, until) = whole_elapsed(opened_at, now, Span::HOUR);
-                Reading { value: Some(hours as f64), until }
+                Reading::until(Some(hours as f64), until)
             }
             None => Reading::lasting(Some(0.0)),
         }

@@ -142,6 +142,9 @@ pub struct Filter {
 /// Most panes a window may have.
 pub const PANES_MAX: i64 = 192;
 
+/// The shortest pane. Accounts hold a pane's number in 32 bits; shorter ones would soon overflow.
+pub const PANE_MIN: Span = Span::MINUTE;
+
 /// The length of a pane where the scorecard gives none: a pane that leaves takes at most a small
 /// share of the window with it (domain page, section 3).
 pub fn default_pane(kind: MeasureKind, longest_window: Span) -> Span {

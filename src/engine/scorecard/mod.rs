@@ -9,7 +9,7 @@ mod parse;
 mod plan;
 
 pub use curve::{Curve, TOLERANCE};
-pub use measure::{Filter, MeasureKind, PANES_MAX, WindowUse, default_pane};
+pub use measure::{Filter, MeasureKind, PANE_MIN, PANES_MAX, WindowUse, default_pane};
 pub use parse::{Parsed, profile_condition};
 
 pub use plan::{DistinctOf, DistinctStore, Plan, Read, TrendStore, Window, WindowStore, fed_by};
@@ -302,10 +302,10 @@ impl Condition {
         }
     }
 
-    /// Calls `visit` with every measure the condition looks at.
-    pub fn each_measure(&self, visit: &mut impl FnMut(usize)) {
+    /// Calls `visit` with every measure the condition looks at, and what it compares it with.
+    pub fn each_measure(&self, visit: &mut impl FnMut(usize, f64)) {
         match self {
-            Condition::Measure { measure, .. } => visit(*measure),
+            Condition::Measure { measure, value, .. } => visit(*measure, *value),
             Condition::Profile(_) => {}
             Condition::All(parts) | Condition::Any(parts) => {
                 for part in parts {

@@ -29,6 +29,11 @@ impl Window {
         (0..self.panes).contains(&age)
     }
 
+    /// Whether the pane of `at` lies before the window at `now`, and so will never count again.
+    pub fn has_left(self, at: EventTime, now: EventTime) -> bool {
+        now.pane(self.pane) - at.pane(self.pane) >= self.panes
+    }
+
     /// When `covers(at, _)` changes next after `now`, if ever: at the start of its pane, or when it
     /// leaves.
     pub fn next_change(self, at: EventTime, now: EventTime) -> EventTime {
@@ -135,6 +140,8 @@ pub struct Plan {
     pub distincts: Vec<DistinctStore>,
     /// Latest usage per list of features.
     pub lasts: Vec<Vec<String>>,
+    /// Every window over usage, whatever its filter: what has left all of them came too late.
+    pub usage_windows: Vec<Window>,
     /// The card's measures, through all dimensions in order.
     pub measures: Vec<Measure>,
     /// How each of them is read.
@@ -164,15 +171,26 @@ impl Plan {
                 plan.fed_by[*source as usize].push(index);
             }
             plan.keep_items(measure);
+            if let (Some(Source::Usage), Some(length)) =
+                (fed_by(measure.kind).first(), measure.window)
+            {
+                let window = Window::new(length, measure.pane);
+                let before = measure.baseline.map(|length| Window::new(length, measure.pane));
+                // A trend reads completed panes only: with its running one it reaches one back more.
+                let panes = window.panes + before.map_or(0, |before| before.panes + 1);
+                share(&mut plan.usage_windows, Window { panes, ..window });
+            }
             plan.reads.push(read);
             plan.measures.push(measure.clone());
             plan.scored.push(measure.weight != 0.0);
             plan.settled_from.push(settled_from(measure));
         }
         for gate in &card.gates {
-            gate.when.each_measure(&mut |measure| {
+            gate.when.each_measure(&mut |measure, threshold| {
                 plan.scored[measure] = true;
-                plan.settled_from[measure] = f64::INFINITY;
+                // Past the threshold by a whole unit no comparison with it changes any more.
+                let settled_from = &mut plan.settled_from[measure];
+                *settled_from = settled_from.max(threshold + 1.0);
             });
         }
         plan

@@ -37,6 +37,11 @@ impl<'a> Field<'a> {
         &self.path
     }
 
+    /// The line it stands on, counted from 1; 0 where it stands in no file.
+    pub fn line(&self) -> u32 {
+        self.position.line
+    }
+
     /// Notes an error on this value: the path and then `what`, as in `is 40, expected more`.
     pub fn error<T>(&self, what: impl AsRef<str>) -> Option<T> {
         self.log.error(self.position, &self.path, self.sentence(what.as_ref()));

@@ -1,6 +1,6 @@
 //! One measure: what it reads, over which windows, and what it is worth.
 
-use super::super::{Measure, MeasureKind, Missing, PANES_MAX, WindowUse, default_pane};
+use super::super::{Measure, MeasureKind, Missing, PANE_MIN, PANES_MAX, WindowUse, default_pane};
 use super::{curve, filter};
 use crate::engine::time::Span;
 use crate::engine::yaml::{Field, Fields};
@@ -138,7 +138,7 @@ fn read_windows(fields: &Fields<'_>, kind: MeasureKind, item_horizon: Span) -> O
     let needs_baseline = kind.window_use() == WindowUse::WindowAndBaseline;
     let window_span = window.as_ref().and_then(Field::positive_span);
     let baseline_span = baseline.as_ref().and_then(Field::positive_span);
-    let given_pane = fields.maybe("pane", Field::positive_span);
+    let given_pane = fields.maybe("pane", read_pane);
     let (window, window_span) = (window?, window_span?);
     if needs_baseline && baseline_span.is_none() {
         return None;
@@ -163,6 +163,11 @@ fn read_windows(fields: &Fields<'_>, kind: MeasureKind, item_horizon: Span) -> O
     whole.and(baseline_whole)?;
     warn_of_window(&window, kind, window_span, baseline_span, item_horizon);
     Some((Some(window_span), baseline_span, pane))
+}
+
+fn read_pane(field: &Field<'_>) -> Option<Span> {
+    let pane = field.positive_span()?;
+    if pane < PANE_MIN { field.expected(format!("at least {PANE_MIN}")) } else { Some(pane) }
 }
 
 fn read_growth_default(fields: &Fields<'_>) -> Option<Windows> {

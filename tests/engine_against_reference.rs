@@ -1,0 +1,163 @@
+//! The engine against the judge: the same scorecards and records through both, and no difference
+//! in any report, at any time, nor in any band change.
+//!
+//! ```text
+//! BAROMETER_CASES=10000 BAROMETER_SEED=7 cargo test --release --test engine_against_reference
+//! ```
+//!
+//! A plain `cargo test` takes so many cases that it needs less than a minute. Bugs that this found have their own short stories in `engine_cases.rs`.
+
+mod histories;
+mod judge;
+mod reference;
+
+use histories::harness::check;
+use histories::{Arrival, Case, cases, crowds};
+use judge::Both;
+
+const HOUR_MS: i64 = 3_600_000;
+const DAY_MS: i64 = 24 * HOUR_MS;
+
+/// Compares after every record and between them, and then while nothing comes any more.
+fn agrees(case: &Case, every_hour: bool) -> Result<(), String> {
+    let mut both = Both::new(&case.card);
+    both.judge_every_hour(every_hour);
+    let mut choices = case.choices.iter().cycle().map(|byte| i64::from(*byte));
+    let mut choice = || choices.next().unwrap_or(0);
+    for (index, arrival) in case.arrivals.iter().enumerate() {
+        both.feed(arrival)?;
+        let next =
+            case.arrivals.get(index + 1).map_or(arrival.record_time_ms, |a| a.record_time_ms);
+        if choice() % 3 == 0 {
+            both.compare()?;
+        }
+        if next > arrival.record_time_ms && choice() % 4 == 0 {
+            both.advance_to(
+                arrival.record_time_ms + (next - arrival.record_time_ms) * choice() / 256,
+            );
+            both.compare()?;
+        }
+    }
+    let end = case.arrivals.last().map_or(0, |arrival| arrival.record_time_ms);
+    let silence: &[i64] = match every_hour {
+        true => &[0, HOUR_MS, 3 * DAY_MS],
+        false => &[0, 1, HOUR_MS, DAY_MS, 8 * DAY_MS, 35 * DAY_MS, 130 * DAY_MS, 800 * DAY_MS],
+    };
+    for span in silence {
+        both.advance_to(end + span + choice() * 7_919);
+        both.compare()?;
+    }
+    Ok(())
+}
+
+#[test]
+fn reports_and_band_changes_agree() {
+    check(300, cases(60), |case| agrees(case, false));
+}
+
+#[test]
+fn reports_and_band_changes_agree_on_short_histories() {
+    check(1_000, cases(12), |case| agrees(case, false));
+}
+
+#[test]
+fn reports_and_band_changes_agree_on_dense_histories() {
+    check(40, cases(250), |case| agrees(case, false));
+}
+
+/// The judge names the instants at which anything can change; looking at every hour besides shows
+/// that it forgot none.
+#[test]
+fn the_judge_overlooks_no_instant() {
+    let too_long = |case: &Case| {
+        let first = case.arrivals.first().map_or(0, |arrival| arrival.record_time_ms);
+        let last = case.arrivals.last().map_or(0, |arrival| arrival.record_time_ms);
+        last - first > 40 * DAY_MS
+    };
+    check(150, cases(15), |case| if too_long(case) { Ok(()) } else { agrees(case, true) });
+}
+
+#[test]
+fn the_order_of_arrival_at_one_instant_changes_nothing() {
+    check(400, crowds(40), |case| {
+        let Some(last) = case.arrivals.last() else { return Ok(()) };
+        let mut shuffled = case.arrivals.clone();
+        shuffle(&mut shuffled, &case.choices);
+        let reports = |arrivals: &[Arrival]| -> Result<_, String> {
+            let mut both = Both::new(&case.card);
+            for arrival in arrivals {
+                both.feed(arrival)?;
+            }
+            let mut reports = Vec::new();
+            for span in [0, HOUR_MS, 30 * DAY_MS] {
+                both.advance_to(last.record_time_ms + span);
+                reports.push(both.reports_but_for_bands());
+            }
+            Ok(reports)
+        };
+        judge::same("in this order", &reports(&case.arrivals)?, &reports(&shuffled)?)
+    });
+}
+
+/// Fisher and Yates' shuffle, with bytes for dice.
+fn shuffle<T>(items: &mut [T], dice: &[u8]) {
+    for last in (1..items.len()).rev() {
+        items.swap(last, usize::from(dice[last % dice.len()]) % (last + 1));
+    }
+}
+
+#[test]
+fn how_often_time_moves_and_who_asks_changes_nothing() {
+    check(150, cases(30), |case| {
+        let steps = case.choices.iter().cycle();
+        let end = case.arrivals.last().map_or(0, |arrival| arrival.record_time_ms) + 60 * DAY_MS;
+        let verdicts = |pace: &mut dyn FnMut() -> i64, ask: bool| -> Result<_, String> {
+            let mut engine = judge::Judged::new(&case.card);
+            let mut now = case.arrivals.first().map_or(0, |arrival| arrival.record_time_ms);
+            let times = case.arrivals.iter().map(|arrival| arrival.record_time_ms).chain([end]);
+            for (index, time) in times.enumerate() {
+                while now < time {
+                    now = now.saturating_add(pace()).min(time);
+                    engine.advance_to(now);
+                    if ask {
+                        engine.reports();
+                    }
+                }
+                if let Some(arrival) = case.arrivals.get(index) {
+                    engine.feed(arrival)?;
+                }
+            }
+            Ok(engine.all_verdicts())
+        };
+        let mut steps = steps.map(|byte| i64::from(*byte) * i64::from(*byte) * 5_501 + 1);
+        let mut often = || steps.next().unwrap_or(DAY_MS);
+        judge::same("verdicts", &verdicts(&mut || i64::MAX, false)?, &verdicts(&mut often, true)?)
+    });
+}
+
+#[test]
+fn accounts_do_not_influence_each_other() {
+    check(200, cases(40), |case| {
+        let end = case.arrivals.last().map_or(0, |arrival| arrival.record_time_ms) + 40 * DAY_MS;
+        let run = |only: Option<&str>| -> Result<_, String> {
+            let mut engine = judge::Judged::new(&case.card);
+            for arrival in &case.arrivals {
+                engine.advance_to(arrival.record_time_ms);
+                if only.is_none_or(|only| only == arrival.account_id) {
+                    engine.feed(arrival)?;
+                }
+            }
+            engine.advance_to(end);
+            Ok(engine)
+        };
+        let mut together = run(None)?;
+        for account_id in together.account_ids() {
+            let mut alone = run(Some(&account_id))?;
+            let (one, all) = (alone.report(&account_id), together.report(&account_id));
+            judge::same(&account_id, &one, &all)?;
+            let (one, all) = (alone.verdicts_of(&account_id), together.verdicts_of(&account_id));
+            judge::same(&account_id, &one, &all)?;
+        }
+        Ok(())
+    });
+}

@@ -1,0 +1,286 @@
+//! Task time and the merge of a task's topics, on records in memory: no broker, no waiting.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use barometer::broker::{End, EndOffsets, Fetched, Input, InputRecord, OutputTopic};
+use barometer::engine::event::{DecodeLimits, Source};
+use barometer::engine::scorecard::Scorecard;
+use barometer::engine::time::{EventTime, Span};
+use barometer::routing::Routing;
+use barometer::task::{Task, TaskSettings, TaskTime};
+use serde_json::{Value, json};
+
+/// Silence alone makes this card's band: green for two days after the last use, then red.
+const CARD: &str = r##"
+scorecard: silence
+dimensions:
+  - id: use
+    weight: 1
+    measures:
+      - { id: quiet_days, measure: usage.days_since_last, weight: 1, curve: { steps: [[0, 90], [2, 0]] } }
+bands:
+  - { name: red, up_to: 50 }
+  - { name: green, up_to: 100 }
+anti_flap: { margin: 0, dwell: { worse: 1h, better: 1h }, bypass_drop: 100 }
+"##;
+
+const SOURCES: [Source; 4] = [Source::Usage, Source::Ticket, Source::Payment, Source::Survey];
+
+#[derive(Clone, Debug)]
+struct Stored {
+    offset: i64,
+    timestamp: EventTime,
+    key: Vec<u8>,
+    value: Vec<u8>,
+}
+
+impl InputRecord for Stored {
+    fn offset(&self) -> i64 {
+        self.offset
+    }
+
+    fn timestamp(&self) -> Option<EventTime> {
+        Some(self.timestamp)
+    }
+
+    fn key(&self) -> Option<&[u8]> {
+        Some(&self.key)
+    }
+
+    fn value(&self) -> Option<&[u8]> {
+        Some(&self.value)
+    }
+
+    fn headers(&self) -> Vec<(String, Option<Vec<u8>>)> {
+        Vec::new()
+    }
+}
+
+fn hour(hours: i64) -> EventTime {
+    EventTime::from_millis(1_750_000_000_000 / 86_400_000 * 86_400_000) + Span::hours(hours)
+}
+
+/// A task with its topics as a broker would hold them.
+struct Bench {
+    task: Task<Stored>,
+    routing: Routing,
+    /// How many records each topic has, and how many of them a reader may see.
+    topics: BTreeMap<Source, (i64, i64)>,
+}
+
+impl Bench {
+    fn new(task_time: TaskTime) -> Bench {
+        let parsed = Scorecard::parse("silence.yaml", CARD).expect("the card above is a good one");
+        let names = Source::ALL.map(|source| source.default_topic().to_owned());
+        let settings = TaskSettings {
+            card: Arc::new(parsed.scorecard),
+            limits: DecodeLimits::default(),
+            task_time,
+            scores_min_interval: Span::MINUTE,
+            event_source: "/barometer/test".to_owned(),
+            owner: "test".to_owned(),
+            dead_letter_bytes_max: 1_000_000,
+            topics: names.clone(),
+        };
+        let start = SOURCES.map(|source| (source, 0));
+        Bench {
+            task: Task::new(0, Arc::new(settings), &start, EventTime::MIN, 0),
+            routing: Routing::new(1, None, names),
+            topics: SOURCES.map(|source| (source, (0, 0))).into(),
+        }
+    }
+
+    /// A usage event of `account` that happened, and was sent, at `at`.
+    fn usage(&mut self, account: &str, at: EventTime) -> Stored {
+        let offset = self.topics[&Source::Usage].0;
+        let body = json!({
+            "event_id": format!("u-{offset}"), "account_id": account,
+            "occurred_at": at.as_millis(), "feature": "reports",
+        });
+        self.store(Source::Usage, account, at, &body)
+    }
+
+    fn ticket(&mut self, account: &str, at: EventTime) -> Stored {
+        let offset = self.topics[&Source::Ticket].0;
+        let body = json!({
+            "event_id": format!("t-{offset}"), "account_id": account,
+            "occurred_at": at.as_millis(), "ticket_id": "1", "status": "opened",
+        });
+        self.store(Source::Ticket, account, at, &body)
+    }
+
+    fn store(&mut self, source: Source, account: &str, at: EventTime, body: &Value) -> Stored {
+        let topic = self.topics.get_mut(&source).expect("every source has a topic");
+        let offset = topic.0;
+        *topic = (offset + 1, offset + 1);
+        let (key, value) = (account.as_bytes().to_vec(), body.to_string().into_bytes());
+        Stored { offset, timestamp: at, key, value }
+    }
+
+    /// Hands records over as fetched at `now`.
+    fn fetch(&mut self, source: Source, records: &[Stored], now: EventTime) {
+        let fetched = records.iter().cloned().map(Fetched::Record);
+        self.task.absorb(source, fetched, now);
+    }
+
+    /// Says that a topic has been read to its end.
+    fn reach_end(&mut self, source: Source, now: EventTime) {
+        let (_, stable) = self.topics[&source];
+        self.task.absorb(source, [Fetched::End(stable)].into_iter(), now);
+    }
+
+    /// Works after a question asked at `asked_at` was answered by the topics as they are.
+    fn work(&mut self, asked_at: EventTime) -> usize {
+        let ends = self.topics.iter().map(|(source, (high, stable))| End {
+            input: Input { source: *source, partition: 0 },
+            stable: *stable,
+            high: *high,
+        });
+        let ends = EndOffsets { asked_at, ends: ends.collect() };
+        self.task.work(&ends, &self.routing, 1_000).expect("one partition has no misrouted keys")
+    }
+
+    fn now(&self) -> EventTime {
+        self.task.engine().now()
+    }
+
+    /// Published band changes so far: account, band left, band entered, hours after the start.
+    fn changes(&self) -> Vec<(String, String, String, f64)> {
+        let events = self.task.outputs().iter().filter(|r| r.topic == OutputTopic::Events);
+        events
+            .map(|record| {
+                let body: Value = serde_json::from_slice(record.value.as_ref().unwrap()).unwrap();
+                let text = |field: &str| body[field].as_str().unwrap().to_owned();
+                let at = EventTime::parse_rfc3339(&text("entered_at")).unwrap();
+                let hours = at.since(hour(0)).as_millis() as f64 / 3_600_000.0;
+                (text("account_id"), text("from"), text("to"), hours)
+            })
+            .collect()
+    }
+}
+
+fn change(account: &str, from: &str, to: &str, hours: f64) -> (String, String, String, f64) {
+    (account.to_owned(), from.to_owned(), to.to_owned(), hours)
+}
+
+#[test]
+fn records_of_all_topics_are_taken_in_record_time_order() {
+    let mut bench = Bench::new(TaskTime::Records);
+    let late = bench.usage("a", hour(5));
+    let early = bench.ticket("a", hour(1));
+    bench.fetch(Source::Usage, &[late], hour(100));
+    // The tickets' record is there but not fetched yet: nothing may overtake it.
+    bench.reach_end(Source::Payment, hour(100));
+    bench.reach_end(Source::Survey, hour(100));
+    assert_eq!(bench.work(hour(100)), 0);
+    bench.fetch(Source::Ticket, &[early], hour(100));
+    assert_eq!(bench.work(hour(100)), 2);
+    assert_eq!(bench.now(), hour(5));
+}
+
+#[test]
+fn an_idle_topic_holds_nobody_back() {
+    let mut bench = Bench::new(TaskTime::Wall);
+    let only = bench.usage("a", hour(5));
+    bench.fetch(Source::Usage, &[only], hour(6));
+    assert_eq!(bench.work(hour(6)), 1, "the other topics are known to be empty");
+    assert_eq!(bench.now(), hour(6));
+}
+
+#[test]
+fn caught_up_silence_counts_up_to_the_last_answered_question_and_no_further() {
+    let mut bench = Bench::new(TaskTime::Wall);
+    let only = bench.usage("a", hour(0));
+    bench.fetch(Source::Usage, &[only], hour(1));
+    bench.work(hour(1));
+    assert_eq!(bench.changes(), [change("a", "unknown", "green", 0.0)]);
+    bench.work(hour(48));
+    assert_eq!(bench.changes().len(), 1, "the dwell has only begun");
+    bench.work(hour(60));
+    assert_eq!(bench.now(), hour(60));
+    assert_eq!(bench.changes()[1], change("a", "green", "red", 49.0), "at its own time");
+}
+
+#[test]
+fn an_open_transaction_upstream_stops_the_clock_but_not_the_other_topics() {
+    let mut bench = Bench::new(TaskTime::Wall);
+    let first = bench.usage("a", hour(0));
+    bench.fetch(Source::Usage, &[first], hour(0));
+    bench.work(hour(0));
+    // Somebody writes a ticket and does not commit: it has an offset, and nobody may see it.
+    bench.topics.insert(Source::Ticket, (1, 0));
+    bench.work(hour(72));
+    assert_eq!(bench.now(), hour(0), "three days of what may be no silence at all");
+    let second = bench.usage("b", hour(3));
+    bench.fetch(Source::Usage, &[second], hour(72));
+    assert_eq!(bench.work(hour(73)), 1, "what can be seen goes on");
+    assert_eq!(bench.now(), hour(3));
+}
+
+#[test]
+fn without_an_answer_time_stands_still() {
+    let mut bench = Bench::new(TaskTime::Wall);
+    let first = bench.usage("a", hour(0));
+    bench.fetch(Source::Usage, &[first], hour(0));
+    bench.work(hour(0));
+    // The broker is away for six days; the next answer is of the present, and shows what came.
+    let missed = bench.usage("a", hour(30));
+    let missed_too = bench.usage("a", hour(70));
+    let last = bench.usage("a", hour(118));
+    bench.fetch(Source::Usage, &[missed, missed_too, last], hour(144));
+    bench.work(hour(144));
+    assert_eq!(bench.now(), hour(144));
+    assert_eq!(
+        bench.changes().len(),
+        1,
+        "what looked like silence was none: {:?}",
+        bench.changes()
+    );
+}
+
+#[test]
+fn a_backlog_gives_the_verdicts_of_live_processing_at_the_same_times() {
+    let times = [0, 1, 2, 30, 100, 101, 180, 230];
+    let mut live = Bench::new(TaskTime::Wall);
+    for at in times {
+        let record = live.usage("a", hour(at));
+        live.fetch(Source::Usage, &[record], hour(at));
+        live.work(hour(at));
+        live.work(hour(at) + Span::MINUTE * 30);
+    }
+    live.work(hour(300));
+    let mut behind = Bench::new(TaskTime::Wall);
+    let backlog: Vec<Stored> = times.iter().map(|at| behind.usage("a", hour(*at))).collect();
+    behind.fetch(Source::Usage, &backlog, hour(300));
+    behind.work(hour(300));
+    assert_eq!(live.changes(), behind.changes());
+    assert!(live.changes().len() >= 5, "{:?}", live.changes());
+}
+
+#[test]
+fn a_producer_whose_clock_is_ahead_does_not_pull_time_along() {
+    let mut bench = Bench::new(TaskTime::Wall);
+    let ahead = bench.usage("a", hour(500));
+    bench.fetch(Source::Usage, &[ahead], hour(1));
+    bench.work(hour(1));
+    assert_eq!(bench.now(), hour(1));
+}
+
+#[test]
+fn a_question_older_than_a_record_does_not_let_it_pass() {
+    let mut bench = Bench::new(TaskTime::Wall);
+    let record = bench.usage("a", hour(2));
+    bench.fetch(Source::Usage, &[record], hour(2));
+    assert_eq!(bench.work(hour(1)), 0, "another topic may hold an earlier one by now");
+    assert_eq!(bench.work(hour(2)), 1);
+}
+
+#[test]
+fn with_record_time_alone_the_clock_stays_at_the_last_record() {
+    let mut bench = Bench::new(TaskTime::Records);
+    let only = bench.usage("a", hour(0));
+    bench.fetch(Source::Usage, &[only], hour(0));
+    bench.work(hour(900));
+    assert_eq!(bench.now(), hour(0));
+}
