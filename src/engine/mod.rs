@@ -67,7 +67,7 @@ struct Account {
     /// One per measure of the card. Measures that are only watched are read for reports, not here.
     measures: Box<[MeasureScore]>,
     band: BandState,
-    published: Option<Box<Published>>,
+    published: Option<Published>,
     /// Verdicts published so far.
     sequence: u64,
     /// At or before the next moment at which score or band can change without an event.
@@ -315,21 +315,33 @@ impl Engine {
 
     /// Looks at an account whose deadline has come.
     fn wake(&mut self, slot: u32) {
-        self.read_scored(slot);
-        self.judge(slot);
+        let moved = self.read_scored(slot);
+        let account = &mut self.accounts[slot as usize];
+        let band_deadline = account.band.deadline(&self.card);
+        // Where no measure moved, only the end of a grace or of a dwell has anything to say. Most
+        // looks are of the kind that an event in the meantime has made unnecessary.
+        if moved || band_deadline <= self.now || self.card.grace > Span::ZERO {
+            self.judge(slot);
+        } else {
+            account.deadline = account.deadline.min(band_deadline);
+        }
         self.touch(slot);
     }
 
     /// Reads every measure that can matter to score, band or gates, and sets the deadline by them.
-    fn read_scored(&mut self, slot: u32) {
+    /// Returns whether any has changed.
+    fn read_scored(&mut self, slot: u32) -> bool {
         let mut deadline = EventTime::MAX;
+        let mut moved = false;
         for measure in 0..self.plan.reads.len() {
             if self.plan.scored[measure] {
-                let (until, _) = self.read(slot, measure);
+                let (until, measure_moved) = self.read(slot, measure);
                 deadline = deadline.min(until);
+                moved |= measure_moved;
             }
         }
         self.accounts[slot as usize].deadline = deadline;
+        moved
     }
 
     /// Reads one measure; returns when it can change without an event, and whether it has changed.
@@ -388,7 +400,7 @@ impl Engine {
         self.stats.accounts_by_band[to_index] += 1;
         if self.now >= self.publish_from {
             account.sequence += 1;
-            let published = account.published.as_deref();
+            let published = account.published.as_ref();
             let profile = account.aggregate.profile();
             self.verdicts.push_back(Verdict {
                 account_id: account.id.clone(),
@@ -415,7 +427,7 @@ impl Engine {
             }
         }
         let published = Published::new(&account.measures, &self.breakdown);
-        account.published = Some(Box::new(published));
+        account.published = Some(published);
     }
 
     fn touch(&mut self, slot: u32) {

@@ -32,26 +32,26 @@ impl MeasureStatus {
 /// a NaN stands for "none" and never leaves this type.
 #[derive(Clone, Copy, Debug)]
 pub struct MeasureScore {
+    /// The value, or which NaN stands in for it says why there is none.
     value: f64,
     sub_score: f64,
-    status: MeasureStatus,
 }
+
+/// Stands for a value that is stale. Any other NaN stands for one that is missing.
+const STALE: f64 = f64::from_bits(f64::NAN.to_bits() | 1);
 
 impl MeasureScore {
     /// Puts `value` through the measure's curve; `stale` says why there is none.
     pub fn new(measure: &Measure, value: Option<f64>, stale: bool) -> MeasureScore {
         let known = value.and_then(|value| Some((value, measure.curve.sub_score(value)?)));
         match known {
-            Some((value, sub_score)) => {
-                MeasureScore { value, sub_score, status: MeasureStatus::Ok }
-            }
+            Some((value, sub_score)) => MeasureScore { value, sub_score },
             None => MeasureScore {
-                value: f64::NAN,
+                value: if stale { STALE } else { f64::NAN },
                 sub_score: match measure.missing {
                     Missing::Redistribute => f64::NAN,
                     Missing::CountAs(sub_score) => sub_score,
                 },
-                status: if stale { MeasureStatus::Stale } else { MeasureStatus::Missing },
             },
         }
     }
@@ -69,7 +69,13 @@ impl MeasureScore {
 
     /// Why.
     pub fn status(&self) -> MeasureStatus {
-        self.status
+        if !self.value.is_nan() {
+            MeasureStatus::Ok
+        } else if self.value.to_bits() == STALE.to_bits() {
+            MeasureStatus::Stale
+        } else {
+            MeasureStatus::Missing
+        }
     }
 }
 
@@ -77,7 +83,7 @@ impl PartialEq for MeasureScore {
     fn eq(&self, other: &MeasureScore) -> bool {
         self.value() == other.value()
             && self.sub_score() == other.sub_score()
-            && self.status == other.status
+            && self.status() == other.status()
     }
 }
 

@@ -2,7 +2,7 @@
 
 use compact_str::CompactString;
 
-use super::items::ItemOutcome;
+use super::items::{ItemOutcome, make_room};
 use super::reading::{Reading, WindowScan, mean};
 use crate::engine::event::Survey;
 use crate::engine::scorecard::{Filter, MeasureKind, Window};
@@ -60,6 +60,7 @@ impl Answers {
                 ItemOutcome::Restated
             }
             Err(place) => {
+                make_room(&mut self.answers);
                 self.answers.insert(place, answer);
                 ItemOutcome::Taken
             }

@@ -74,6 +74,7 @@ impl<C: Change> Items<C> {
         if change.at() + horizon <= now {
             return ItemOutcome::TooOld;
         }
+        make_room(&mut self.items);
         self.items.push(Item { id: id.into(), changes: vec![change], forgotten: false });
         ItemOutcome::Taken
     }
@@ -132,6 +133,7 @@ impl<C: Change> Item<C> {
                 ItemOutcome::Restated
             }
             Err(place) => {
+                make_room(&mut self.changes);
                 self.changes.insert(place, change);
                 ItemOutcome::Taken
             }
@@ -148,5 +150,13 @@ impl<C: Change> Item<C> {
     fn matters_at(&self) -> EventTime {
         let latest = self.changes.iter().map(C::matters_at).max();
         latest.expect("an item is made with its first change")
+    }
+}
+
+/// Has room for one more, and little more than that: an account has one ticket far more often than
+/// the four for which a vector would make room at once.
+pub fn make_room<T>(list: &mut Vec<T>) {
+    if list.len() == list.capacity() {
+        list.reserve_exact(1 + list.len() / 4);
     }
 }

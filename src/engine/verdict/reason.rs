@@ -28,13 +28,13 @@ pub struct Movement {
 }
 
 /// Values and contributions in an account's last published verdict: what reasons compare with.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct Published {
     /// The score; `None` where there was none.
     pub score: Option<f64>,
-    values: Box<[Option<f64>]>,
-    /// Measures first, then gates, then start and clamp: the order of [`parts`].
-    points: Box<[f64]>,
+    /// The value of each measure, NaN where it was missing; then the points of each part, in the
+    /// order of [`parts`]. One block: every account keeps one.
+    values_and_points: Box<[f64]>,
 }
 
 impl Published {
@@ -42,8 +42,11 @@ impl Published {
     pub fn new(measures: &[MeasureScore], breakdown: &Breakdown) -> Published {
         Published {
             score: breakdown.score,
-            values: measures.iter().map(|measure| measure.value()).collect(),
-            points: points(breakdown).collect(),
+            values_and_points: measures
+                .iter()
+                .map(|measure| measure.value().unwrap_or(f64::NAN))
+                .chain(points(breakdown))
+                .collect(),
         }
     }
 
@@ -55,16 +58,21 @@ impl Published {
         measures: &[MeasureScore],
         breakdown: &Breakdown,
     ) -> Vec<Movement> {
+        let value_before = |before: &Published, measure: usize| {
+            Some(before.values_and_points[measure]).filter(|value| !value.is_nan())
+        };
+        let points_before =
+            |before: &Published, part: usize| before.values_and_points[measures.len() + part];
         let scored_before = before.filter(|before| before.score.is_some());
         let mut movements: Vec<Movement> = parts(card)
             .zip(points(breakdown))
             .enumerate()
             .map(|(index, (part, now))| {
                 let now = if breakdown.score.is_some() { now } else { 0.0 };
-                let then = scored_before.map_or(0.0, |before| before.points[index]);
+                let then = scored_before.map_or(0.0, |before| points_before(before, index));
                 let (from, to) = match part {
                     Part::Measure(measure) => (
-                        before.and_then(|before| before.values[measure]),
+                        before.and_then(|before| value_before(before, measure)),
                         measures[measure].value(),
                     ),
                     Part::Gate(_) | Part::StartAndClamp => (None, None),
