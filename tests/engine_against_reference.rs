@@ -5,7 +5,8 @@
 //! BAROMETER_CASES=10000 BAROMETER_SEED=7 cargo test --release --test engine_against_reference
 //! ```
 //!
-//! A plain `cargo test` takes so many cases that it needs less than a minute. Bugs that this found have their own short stories in `engine_cases.rs`.
+//! A plain `cargo test` takes as many cases as fit into a minute. Bugs that this found have their own
+//! short stories in `engine_cases.rs`.
 
 mod histories;
 mod judge;

@@ -335,6 +335,48 @@ fn panes_shorter_than_a_minute_are_refused() {
     assert_eq!(told, ["card.yaml:5: dimensions[0].measures[0].pane is `1s`, expected at least 1m"]);
 }
 
+#[test]
+fn a_late_event_of_another_source_that_makes_the_account_older_is_judged_at_once() {
+    let yaml = card(
+        &["id: trend, measure: usage.trend, window: 7d, baseline: 7d, missing: zero, curve: { \
+             linear: { from: 0, to: 2 } }"],
+        "min_coverage: 0\n",
+    );
+    let late = arriving(
+        Source::Ticket,
+        START + 9 * DAY_MS,
+        START - 40 * DAY_MS,
+        json!({"ticket_id": "t", "status": "opened"}),
+    );
+    let both = told(&yaml, &[usage(START), usage(START + 8 * DAY_MS), late]);
+    assert_eq!(both.engine.all_verdicts().len(), 2);
+}
+
+#[test]
+fn a_renewal_is_a_day_nearer_a_millisecond_after_a_whole_day_is_left() {
+    let yaml = card(
+        &["id: renewal, measure: account.days_to_renewal, curve: { steps: [[0, 0], [5, 100]] }"],
+        "",
+    );
+    let profile = arrival(Source::Profile, START, json!({"renewal_at": START + 8 * DAY_MS}));
+    let mut both = told(&yaml, &[profile]);
+    report(&mut both, START + 5 * DAY_MS);
+    let verdicts = both.engine.all_verdicts();
+    assert!(verdicts[1].contains("2026-01-08T00:00:00.001Z"), "{verdicts:#?}");
+}
+
+#[test]
+fn a_gate_sees_a_value_that_no_curve_can_tell_any_more() {
+    let yaml = card(
+        &["id: silent, measure: usage.days_since_last, curve: { linear: { from: 3, to: 0 } }"],
+        "gates: [{ id: gone, floor: 40, when: { measure: silent, at_least: 9 }, reason: gone }]\n",
+    );
+    let mut both = told(&yaml, &[usage(START)]);
+    report(&mut both, START + 20 * DAY_MS);
+    let verdicts = both.engine.all_verdicts();
+    assert!(verdicts.last().expect("it rose").contains("2026-01-14T00:00:00Z"), "{verdicts:#?}");
+}
+
 /// The engine alone: the model has no such amounts in mind.
 #[test]
 fn amounts_at_the_end_of_64_bits_stop_there() {

@@ -32,7 +32,7 @@ pub struct Case {
 
 /// Cases of every kind. `arrivals_max` bounds the length of a history.
 pub fn cases(arrivals_max: usize) -> impl Strategy<Value = Case> {
-    let card = (vec(any::<u8>(), 48), vec(any::<[u8; MEASURE_GENES]>(), 1..=7));
+    let card = (vec(any::<u8>(), 96), vec(any::<[u8; MEASURE_GENES]>(), 1..=7));
     let history = (vec(any::<u8>(), 8), vec(any::<[u8; ARRIVAL_GENES]>(), 1..=arrivals_max));
     (card, history, vec(any::<u8>(), 64)).prop_map(
         |((head, measures), (climate, arrivals), choices)| Case {

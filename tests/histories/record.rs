@@ -9,7 +9,7 @@ use super::card::{ASSESSMENTS, CATEGORIES, FEATURES, PRIORITIES, ROLES, TIERS};
 use super::genes::Genes;
 
 /// How many bytes one record is made of.
-pub const ARRIVAL_GENES: usize = 20;
+pub const ARRIVAL_GENES: usize = 32;
 
 const MINUTE_MS: i64 = 60_000;
 const HOUR_MS: i64 = 60 * MINUTE_MS;
