@@ -24,7 +24,7 @@ const FLUSH_TIMEOUT: Duration = Duration::from_secs(60);
 #[command(group = clap::ArgGroup::new("target").required(true))]
 pub struct GenerateArgs {
     /// Write to this Kafka, keyed by account with Java's partitioner
-    #[arg(long, value_name = "HOST:PORT,..", group = "target")]
+    #[arg(long, alias = "bootstrap-servers", value_name = "HOST:PORT,..", group = "target")]
     bootstrap: Option<String>,
     /// Write lines to this file; `-` is standard output
     #[arg(long, value_name = "FILE", group = "target")]

@@ -63,6 +63,10 @@ pub fn run(args: &RunArgs) -> Result<(), CliError> {
     let (card, warnings) = app::load_scorecard(&choice.file).map_err(CliError::Usage)?;
     show_warnings(&warnings);
     let kafka = app::kafka_settings(&config);
+    let refused = kafka.refused_properties();
+    if !refused.is_empty() {
+        return Err(CliError::Usage(refused.join("\n")));
+    }
     // How many partitions there are is only known once a broker has answered, and readers are
     // served before that.
     let runtime = tokio::runtime::Runtime::new().map_err(CliError::failure)?;

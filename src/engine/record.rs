@@ -54,7 +54,8 @@ pub struct BandChanged<'a> {
     pub summary: String,
     /// The largest reasons as sentences.
     pub explanation: Vec<String>,
-    /// Everything that moved since the last published verdict, largest first; the points sum to the
+    /// Everything that moved since the last published verdict, first what moved the score most in
+    /// the direction it went; the points sum to the
     /// score's change (from 0 where there was no score).
     pub changes: Vec<Change<'a>>,
     /// The scorecard's id.

@@ -31,7 +31,7 @@ pub struct Verdict {
     pub previous_score: Option<f64>,
     /// Share of weight backed by data, 0..=1.
     pub coverage: f64,
-    /// What moved since the last published verdict, largest first. The points sum to the change of
+    /// What moved since the last published verdict, first what moved the score most in the direction it went. The points sum to the change of
     /// the score (from 0 where there was none).
     pub movements: Vec<Movement>,
     /// The account's display name, if its profile says one.

@@ -1,4 +1,5 @@
-//! Why a score moved: exact differences of contributions, largest first.
+//! Why a score moved: exact differences of contributions, first what moved it most in the direction
+//! it went.
 
 use crate::engine::score::{Breakdown, MeasureScore};
 use crate::engine::scorecard::Scorecard;
@@ -81,7 +82,10 @@ impl Published {
             })
             .filter(|movement| movement.points != 0.0)
             .collect();
-        movements.sort_by(|a, b| b.points.abs().total_cmp(&a.points.abs()));
+        // A fall is told by what fell, however much something else rose at the same time.
+        let change: f64 = movements.iter().map(|movement| movement.points).sum();
+        let towards = |movement: &Movement| movement.points * change.signum();
+        movements.sort_by(|a, b| towards(b).total_cmp(&towards(a)));
         movements
     }
 }
