@@ -8,7 +8,7 @@
 //! In reading order: `engine` decides; `task` feeds it one partition number in record-time order;
 //! `worker` polls, works and commits through the `broker` trait, behind which `kafka` stands; `view`
 //! holds what has been committed, for `http` to show; `app` wires them together from a `config`.
-//! Beside that stand the tools for authors of scorecards: `preset` and `card_test`.
+//! Beside that stand the tools for authors of scorecards: `preset`, `card_test` and `explain`.
 
 pub mod engine;
 
@@ -18,6 +18,7 @@ pub mod card_test;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod explain;
 pub mod http;
 pub mod input;
 pub mod kafka;

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
 
+use rdkafka::mocking::MockCluster;
 use tempfile::TempDir;
 
 const CARD: &str = "\
@@ -111,6 +112,114 @@ fn init_writes_what_test_and_replay_take() {
          directory\n"
     );
     assert_eq!(run(&["init", "--preset", "tenmetrics"]).status.code(), Some(2));
+}
+
+#[test]
+fn check_tells_everything_at_once_and_lets_warnings_pass() {
+    let doubtful = CARD.replace("id: use\n", "id: use\n    weight: 90\n");
+    let wrong =
+        CARD.replace("usage.active_users", "usage.active_user").replace("at: 1d", "att: 1d");
+    let settings = "kafka: { group_i: x }\nscorecards:\n  - file: wrong.yaml\n";
+    let good_settings = "scorecards:\n  - file: good.yaml\n";
+    let directory = with_files(&[
+        ("good.yaml", CARD),
+        ("doubtful.yaml", &doubtful),
+        ("wrong.yaml", &wrong),
+        ("wrong-settings.yaml", settings),
+        ("settings.yaml", good_settings),
+    ]);
+    let run = |args: &[&str]| barometer(directory.path(), &[&["check"], args].concat());
+
+    let good = run(&["good.yaml", "doubtful.yaml", "--config", "settings.yaml"]);
+    assert_eq!(good.status.code(), Some(0), "{}", err(&good));
+    assert_eq!(
+        out(&good),
+        "good.yaml: good (1 measures, 1 cases)
+doubtful.yaml: usable, 1 warning (1 measures, 1 cases)
+settings.yaml: good (1 scorecards)
+"
+    );
+    assert!(err(&good).contains("doubtful.yaml:2: warning: "), "{}", err(&good));
+
+    let wrong = run(&["wrong.yaml", "--config", "wrong-settings.yaml"]);
+    assert_eq!(wrong.status.code(), Some(2));
+    assert_eq!(
+        err(&wrong),
+        "wrong.yaml:5: dimensions[0].measures[0].measure is `usage.active_user`, expected one like \
+         `usage.active_users`
+wrong.yaml:14: tests[0].expect[0].at is missing
+wrong.yaml:14: tests[0].expect[0].att is not a known key; did you mean `at`?
+wrong-settings.yaml:1: kafka.group_i is not a known key; did you mean `group_id`?
+4 errors
+"
+    );
+    let nothing = run(&[]);
+    assert_eq!(nothing.status.code(), Some(2));
+    assert_eq!(
+        err(&nothing),
+        "nothing to check: name scorecards, or the settings with `--config FILE`\n"
+    );
+}
+
+#[test]
+fn check_asks_the_brokers_for_the_topics_when_told_to() {
+    let cluster = MockCluster::new(1).expect("a mock broker needs nothing but a free port");
+    let servers = cluster.bootstrap_servers();
+    let settings = format!("kafka: {{ bootstrap_servers: '{servers}' }}\n");
+    let directory = with_files(&[("settings.yaml", &settings)]);
+    let run = || barometer(directory.path(), &["check", "--config", "settings.yaml", "--connect"]);
+
+    let missing = run();
+    assert_eq!(missing.status.code(), Some(2), "{}", err(&missing));
+    assert!(err(&missing).contains("topic `surveys` does not exist"), "{}", err(&missing));
+    assert!(err(&missing).ends_with("8 errors\n"), "{}", err(&missing));
+
+    let topics = [
+        "product-usage",
+        "support-tickets",
+        "payments",
+        "surveys",
+        "account-health-events",
+        "account-health-scores",
+        "barometer-dead-letters",
+        "barometer-changelog",
+    ];
+    for topic in topics {
+        cluster.create_topic(topic, 2, 1).expect("the mock makes any topic");
+    }
+    let there = run();
+    assert_eq!(there.status.code(), Some(0), "{}", err(&there));
+    let told = format!("{servers}: 4 input topics with 2 partitions each\n");
+    assert!(out(&there).ends_with(&told), "{}", out(&there));
+}
+
+#[test]
+fn explain_tells_one_account_and_knows_the_nearest_name() {
+    let events = "\
+{\"source\":\"usage\",\"event_id\":\"1\",\"account_id\":\"acme\",\"occurred_at\":\"2026-01-01T00:00:00Z\",\"user_id\":\"ann\",\"feature\":\"a\"}
+{\"source\":\"usage\",\"event_id\":\"2\",\"account_id\":\"acme\",\"occurred_at\":\"2026-01-02T00:00:00Z\",\"user_id\":\"bob\",\"feature\":\"a\"}
+";
+    let directory = with_files(&[("card.yaml", CARD), ("events.ndjson", events)]);
+    let run = |args: &[&str]| {
+        let input = ["--input", "events.ndjson", "--scorecard", "card.yaml"];
+        barometer(directory.path(), &[&["explain"], args, &input].concat())
+    };
+    let told = run(&["acme", "--since", "2026-01-01T12:00:00Z"]);
+    assert_eq!(told.status.code(), Some(0), "{}", err(&told));
+    let told = out(&told);
+    assert!(told.starts_with("acme: score 20.0, band red since 2026-01-01T00:00:00Z"), "{told}");
+    assert!(told.contains("score 10.0 to 20.0 (+10.0 points)"), "{told}");
+    assert!(told.contains("  users from 2 to 6 (score 60.0)"), "{told}");
+    let json = run(&["acme", "--at", "2026-01-01T12:00:00Z", "--output", "json"]);
+    assert!(out(&json).contains("\"as_of\":\"2026-01-01T12:00:00Z\""), "{}", out(&json));
+    let unknown = run(&["acem"]);
+    assert_eq!(unknown.status.code(), Some(1));
+    assert_eq!(
+        err(&unknown),
+        "no record up to 2026-01-02T00:00:00Z names account `acem`; did you mean `acme`?\n"
+    );
+    let backwards = run(&["acme", "--since", "2026-02-01T00:00:00Z"]);
+    assert_eq!(backwards.status.code(), Some(2));
 }
 
 fn with_files(files: &[(&str, &str)]) -> TempDir {

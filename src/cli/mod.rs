@@ -1,6 +1,8 @@
 //! The command line: one file a command.
 
+mod check;
 mod demo;
+mod explain;
 mod generate;
 mod init;
 mod line;
@@ -15,8 +17,10 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::config::{Config, LogFormat, LogLevel, Overrides};
+use crate::config::{Config, LogFormat, LogLevel, Overrides, ScorecardChoice};
+use crate::engine::event::Source;
 use crate::engine::yaml::Severity;
+use crate::input::{Feed, FeedReader};
 use crate::telemetry::logging;
 
 /// Customer health from Kafka topics: exact scores, band changes and their reasons.
@@ -39,6 +43,10 @@ enum Command {
     Generate(generate::GenerateArgs),
     /// Writes starter settings and a scorecard into the current directory
     Init(init::InitArgs),
+    /// Tells all mistakes in scorecards, their tests and the settings
+    Check(check::CheckArgs),
+    /// Explains one account's score: its parts, what moved it, what would lift it
+    Explain(explain::ExplainArgs),
     /// Runs the tests that stand in scorecards, or in files of their own
     Test(test::TestArgs),
     /// Names the scorecards that come with the product
@@ -73,6 +81,8 @@ pub fn main() -> ExitCode {
         Command::Demo(args) => demo::demo(&args),
         Command::Replay(args) => replay::replay(&args),
         Command::Generate(args) => generate::generate(&args),
+        Command::Check(args) => check::check(&args),
+        Command::Explain(args) => explain::explain(&args),
         Command::Init(args) => init::init(&args),
         Command::Test(args) => test::test(&args),
         Command::Scorecards(args) => scorecards::scorecards(&args),
@@ -133,6 +143,27 @@ impl SettingsArgs {
         start_logging(&loaded.config)?;
         Ok(loaded.config)
     }
+}
+
+/// The one scorecard of the settings; more of them are not understood yet.
+fn only_scorecard(config: &Config) -> Result<&ScorecardChoice, CliError> {
+    match config.scorecards.as_slice() {
+        [choice] => Ok(choice),
+        choices => Err(CliError::Usage(format!(
+            "scorecards: {} are listed, expected one: choosing by profile is not there yet",
+            choices.len()
+        ))),
+    }
+}
+
+/// Reads files of events to their ends.
+fn read_feed(paths: &[PathBuf]) -> Result<Feed, CliError> {
+    let topics = Source::ALL.map(|source| (source.default_topic().to_owned(), source));
+    let mut reader = FeedReader::new(topics.to_vec());
+    for path in paths {
+        reader.add_path(path).map_err(CliError::failure)?;
+    }
+    Ok(reader.finish())
 }
 
 fn show_warnings(warnings: &[crate::engine::yaml::Problem]) {

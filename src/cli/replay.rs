@@ -6,15 +6,15 @@ use std::sync::Arc;
 
 use clap::Args;
 
-use super::{CliError, OutputFormat, line, show_warnings};
+use super::{CliError, OutputFormat, line, read_feed, show_warnings};
 use crate::app;
 use crate::config::ScorecardFile;
 use crate::engine::Engine;
-use crate::engine::event::{DecodeLimits, Source};
+use crate::engine::event::DecodeLimits;
 use crate::engine::record;
 use crate::engine::time::EventTime;
 use crate::engine::verdict::Verdict;
-use crate::input::{Feed, FeedReader, Record};
+use crate::input::{Feed, Record};
 use crate::partitioner::Partitioner;
 
 #[derive(Debug, Args)]
@@ -85,12 +85,7 @@ pub fn replay(args: &ReplayArgs) -> Result<(), CliError> {
 }
 
 fn read(args: &ReplayArgs) -> Result<Feed, CliError> {
-    let topics = Source::ALL.map(|source| (source.default_topic().to_owned(), source));
-    let mut reader = FeedReader::new(topics.to_vec());
-    for path in &args.input {
-        reader.add_path(path).map_err(CliError::failure)?;
-    }
-    let feed = reader.finish();
+    let feed = read_feed(&args.input)?;
     for error in feed.line_errors() {
         eprintln!("{error}");
     }

@@ -8,7 +8,7 @@ use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::{info, warn};
 
-use super::{CliError, SettingsArgs, show_warnings};
+use super::{CliError, SettingsArgs, only_scorecard, show_warnings};
 use crate::app::{self, Workers};
 use crate::broker::ErrorClass;
 use crate::clock::Clock;
@@ -54,12 +54,7 @@ pub fn run(args: &RunArgs) -> Result<(), CliError> {
     overrides.listen.clone_from(&args.listen);
     overrides.scorecard = args.scorecard.as_ref().map(|path| path.display().to_string());
     let config = args.settings.load(&overrides)?;
-    let [choice] = config.scorecards.as_slice() else {
-        return Err(CliError::Usage(format!(
-            "scorecards: {} are listed, expected one: choosing by profile is not there yet",
-            config.scorecards.len()
-        )));
-    };
+    let choice = only_scorecard(&config)?;
     let (card, warnings) = app::load_scorecard(&choice.file).map_err(CliError::Usage)?;
     show_warnings(&warnings);
     let kafka = app::kafka_settings(&config);

@@ -1,0 +1,131 @@
+//! `barometer check`: everything that is wrong with rules and settings, before anything runs.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::{CliError, SettingsArgs};
+use crate::app;
+use crate::card_test;
+use crate::config::{Config, ScorecardFile};
+use crate::engine::yaml::{Problem, Severity};
+use crate::kafka;
+
+#[derive(Debug, Args)]
+pub struct CheckArgs {
+    /// Scorecards, with their tests, and files of tests
+    #[arg(value_name = "FILE")]
+    files: Vec<PathBuf>,
+    #[command(flatten)]
+    settings: SettingsArgs,
+    /// Also ask the brokers of the settings whether they are there and have the topics
+    #[arg(long)]
+    connect: bool,
+}
+
+pub fn check(args: &CheckArgs) -> Result<(), CliError> {
+    let with_settings = args.settings.config.is_some() || args.connect;
+    if args.files.is_empty() && !with_settings {
+        return Err(CliError::Usage(
+            "nothing to check: name scorecards, or the settings with `--config FILE`".to_owned(),
+        ));
+    }
+    let mut found = Found::default();
+    for path in &args.files {
+        found.check_card(path);
+    }
+    let config = if with_settings { found.check_settings(&args.settings) } else { None };
+    if let (true, Some(config)) = (args.connect, &config) {
+        found.ask_brokers(config)?;
+    }
+    match found.errors {
+        0 => Ok(()),
+        1 => Err(CliError::Usage("1 error".to_owned())),
+        errors => Err(CliError::Usage(format!("{errors} errors"))),
+    }
+}
+
+/// What was found so far. Problems go to standard error, what is good to standard output.
+#[derive(Default)]
+struct Found {
+    errors: usize,
+    /// Cards that were checked: one that is named twice is told once.
+    cards: Vec<PathBuf>,
+}
+
+impl Found {
+    fn check_card(&mut self, path: &PathBuf) {
+        if self.cards.contains(path) {
+            return;
+        }
+        self.cards.push(path.clone());
+        match card_test::read_path(path) {
+            Ok(file) => {
+                let measures = file.card.measures().count();
+                let size = format!("{measures} measures, {} cases", file.cases.len());
+                self.tell(&file.name, &file.warnings, &size);
+            }
+            Err(problems) => self.tell(&path.display().to_string(), &problems, ""),
+        }
+    }
+
+    /// The settings and the scorecards they name.
+    fn check_settings(&mut self, settings: &SettingsArgs) -> Option<Config> {
+        let name = match &settings.config {
+            Some(path) => path.display().to_string(),
+            None => "settings".to_owned(),
+        };
+        let loaded = match Config::load(settings.config.as_deref(), &settings.overrides()) {
+            Ok(loaded) => loaded,
+            Err(problems) => {
+                self.tell(&name, &problems, "");
+                return None;
+            }
+        };
+        let cards = loaded.config.scorecards.len();
+        self.tell(&name, &loaded.warnings, &format!("{cards} scorecards"));
+        // What `run` would refuse.
+        if let Err(error) = super::only_scorecard(&loaded.config) {
+            eprintln!("{name}: {error}");
+            self.errors += 1;
+        }
+        for choice in &loaded.config.scorecards {
+            if let ScorecardFile::Path(path) = &choice.file {
+                self.check_card(path);
+            }
+        }
+        Some(loaded.config)
+    }
+
+    fn ask_brokers(&mut self, config: &Config) -> Result<(), CliError> {
+        let settings = app::kafka_settings(config);
+        match kafka::check_topics(&settings).map_err(CliError::failure)? {
+            Ok(topics) => {
+                let (sources, partitions) = (topics.sources.len(), topics.partitions);
+                println!(
+                    "{}: {sources} input topics with {partitions} partitions each",
+                    config.kafka.bootstrap_servers
+                );
+            }
+            Err(problems) => {
+                self.errors += problems.0.len();
+                eprintln!("{problems}");
+            }
+        }
+        Ok(())
+    }
+
+    fn tell(&mut self, name: &str, problems: &[Problem], size: &str) {
+        for problem in problems {
+            eprintln!("{problem}");
+        }
+        let errors = problems.iter().filter(|problem| problem.severity == Severity::Error).count();
+        self.errors += errors;
+        match (errors, problems.len()) {
+            (0, 0) => println!("{name}: good ({size})"),
+            (0, 1) => println!("{name}: usable, 1 warning ({size})"),
+            (0, warnings) => println!("{name}: usable, {warnings} warnings ({size})"),
+            _ => {}
+        }
+    }
+}
