@@ -81,9 +81,9 @@ pub struct Change<'a> {
     pub to: Option<f64>,
     /// What it did to the score.
     pub points: f64,
-    /// A gate's reason; absent for measures.
+    /// A gate's reason, or that it holds no longer; absent for measures.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub reason: Option<&'a str>,
+    pub reason: Option<String>,
 }
 
 /// Writes a verdict as a record of the events topic. `source` is the producing service's
@@ -143,7 +143,7 @@ fn change<'a>(verdict: &'a Verdict, movement: &Movement) -> Change<'a> {
         }
         Part::Gate(index) => {
             let gate = &card.gates[index];
-            (gate.id.as_str(), None, Some(gate.reason.as_str()))
+            (gate.id.as_str(), None, Some(wording::gate_reason(gate, movement.points)))
         }
         Part::StartAndClamp => ("start_and_clamp", None, None),
     };

@@ -2,7 +2,7 @@
 //!
 //! Numbers are rounded for people here and nowhere else.
 
-use super::scorecard::{Measure, Scorecard};
+use super::scorecard::{Gate, GateEffect, Measure, Scorecard};
 use super::time::Span;
 use super::verdict::{Decision, Movement, Part, Verdict, band_name};
 
@@ -54,9 +54,21 @@ pub fn sentence(card: &Scorecard, movement: &Movement) -> String {
                 (None, None) => format!("{name}: no data{window} {points}"),
             }
         }
-        Part::Gate(index) => format!("{} {points}", capitalised(&card.gates[index].reason)),
+        Part::Gate(index) => {
+            let reason = gate_reason(&card.gates[index], movement.points);
+            format!("{} {points}", capitalised(&reason))
+        }
         Part::StartAndClamp => format!("Start value and limits {points}"),
     }
+}
+
+/// A gate's reason, or that it holds no longer, by which way it moved the score.
+pub fn gate_reason(gate: &Gate, points: f64) -> String {
+    let bites = match gate.effect {
+        GateEffect::Cap(_) => points < 0.0,
+        GateEffect::Floor(_) => points > 0.0,
+    };
+    if bites { gate.reason.clone() } else { format!("no longer: {}", gate.reason) }
 }
 
 /// A measure's id as words.
@@ -105,6 +117,18 @@ pub fn number(value: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_gate_that_lets_go_is_told_so() {
+        let gate = Gate {
+            id: "cap".to_owned(),
+            effect: GateEffect::Cap(50.0),
+            when: crate::engine::scorecard::Condition::All(Vec::new()),
+            reason: "an invoice is 60 days overdue".to_owned(),
+        };
+        assert_eq!(gate_reason(&gate, -13.25), "an invoice is 60 days overdue");
+        assert_eq!(gate_reason(&gate, 13.25), "no longer: an invoice is 60 days overdue");
+    }
 
     #[test]
     fn numbers_are_rounded_for_people() {
