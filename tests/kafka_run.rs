@@ -56,8 +56,9 @@ fn every_expected_band_change_is_published_once_in_order_with_its_reasons() {
         let as_of: jiff::Timestamp = report["as_of"].as_str().unwrap().parse().unwrap();
         let expected = expected.report(account_id, as_of.as_millisecond());
         assert_same_report(report, &expected);
-        let (status, page) = service.get(&format!("/accounts/{account_id}"));
-        assert_eq!(status, 200, "{page}");
+        // It may be on its way from one worker to the other.
+        let path = format!("/accounts/{account_id}");
+        let page = service.wait_for_page(&path, |status, _| status == 200);
         let mut page: serde_json::Value = serde_json::from_str(&page).unwrap();
         page["as_of"] = report["as_of"].clone();
         assert_eq!(&page, report, "page and record say the same");

@@ -141,16 +141,16 @@ async fn find_topics(kafka: &KafkaSettings, shared: &Shared) -> Result<TopicsFou
             Ok(Err(problems)) => return Err(CliError::Usage(problems.to_string())),
             Err(error) if error.class == ErrorClass::Fatal => return Err(CliError::failure(error)),
             Err(error) => {
+                for worker in 0..shared.view.conditions().len() {
+                    let waiting = Condition::Waiting(error.message.clone());
+                    shared.view.set_condition(worker, waiting);
+                }
                 warn!(
                     bootstrap_servers = kafka.bootstrap_servers,
                     reason = %error,
                     next_try_in_ms = pause.as_millis() as u64,
                     "no broker answers"
                 );
-                for worker in 0..shared.view.conditions().len() {
-                    let waiting = Condition::Waiting(error.message.clone());
-                    shared.view.set_condition(worker, waiting);
-                }
             }
         }
         tokio::time::sleep(pause).await;
