@@ -75,7 +75,10 @@ export BAROMETER_TEST_KAFKA_TOOL=$PWD/tests/kafka/tool.sh
 echo "Kafka answers on $BAROMETER_TEST_BOOTSTRAP"
 
 section "cargo test"
-cargo test --locked --no-fail-fast -- --include-ignored
+# A test that hangs fails within half an hour instead of holding everything.
+limit=""
+if command -v timeout >/dev/null; then limit="timeout --foreground 1800"; fi
+$limit cargo test --locked --no-fail-fast -- --include-ignored
 
 section "barometer test, on the scorecards"
 cargo run --quiet --locked -- test config/scorecards/*.yaml tests/scorecards/*.yaml

@@ -114,6 +114,11 @@ impl ConsumerContext for GroupContext {
     ) {
         let assigned = kind == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS;
         if self.closing.load(Ordering::SeqCst) {
+            // A rebalance that was still in the queue when the member left: the group is gone, nobody
+            // takes the answer, and the call that gives it would wait for ever.
+            if consumer.closed() {
+                return;
+            }
             if let Err(error) = answer_at_once(consumer, assigned, partitions) {
                 tracing::warn!(%error, "the last rebalance before closing was not answered");
             }
