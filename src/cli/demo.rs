@@ -36,7 +36,7 @@ const BYTES_PER_RECORD: f64 = 330.0;
 /// Simulated time that lies behind the fleet when the demo begins: the longest window but one.
 const HISTORY: Span = Span::days(42);
 /// Days after the fleet's start in which stories begin: some are under way, some still to come.
-const ONSET_DAYS: std::ops::RangeInclusive<u32> = 28..=80;
+const ONSET_DAYS: std::ops::RangeInclusive<u32> = 14..=80;
 /// Usage events of a mean account on the mean day, at most: enough to tell people apart. Large
 /// fleets have fewer, to fit their history into the embedded broker.
 const EVENTS_PER_ACCOUNT_DAY_MAX: f64 = 20.0;
@@ -55,8 +55,8 @@ pub struct DemoArgs {
     /// The same seed gives the same fleet
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Simulated seconds in a second. Default: two days
-    #[arg(long, default_value_t = 172_800.0, value_parser = parse_speed)]
+    /// Simulated seconds in a second. Default: four days
+    #[arg(long, default_value_t = 345_600.0, value_parser = parse_speed)]
     speed: f64,
     /// Stop after this long, e.g. `30s`
     #[arg(long = "for", value_name = "DURATION", value_parser = super::seconds)]

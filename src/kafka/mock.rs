@@ -3,16 +3,25 @@
 //! It is the client library's own mock: no transactions that isolate, no compaction, and only the
 //! newest 5 MiB or so of a partition. Enough to see barometer work, not to prove anything.
 
+use std::time::Duration;
+
+use rdkafka::ClientConfig;
 use rdkafka::mocking::MockCluster;
-use rdkafka::producer::DefaultProducerContext;
+use rdkafka::producer::{BaseProducer, DefaultProducerContext, Producer};
 
 use super::config::KafkaSettings;
 use super::error::broker_error;
+use super::native;
 use crate::broker::{BrokerError, ErrorClass};
+
+/// How long a group waits for more members before it starts; the library's own 3 s would be most of
+/// the time the demo takes to begin.
+const JOIN_DELAY: Duration = Duration::from_millis(100);
 
 /// A cluster that lives as long as this value.
 pub struct MockKafka {
-    cluster: MockCluster<'static, DefaultProducerContext>,
+    /// The client that has the cluster in it.
+    host: BaseProducer,
 }
 
 impl MockKafka {
@@ -21,15 +30,21 @@ impl MockKafka {
     /// # Errors
     /// `Fatal` when no port can be opened.
     pub fn start() -> Result<MockKafka, BrokerError> {
-        let cluster = MockCluster::new(1).map_err(|error| {
-            broker_error(ErrorClass::Fatal, "starting the embedded Kafka cluster", &error)
-        })?;
-        Ok(MockKafka { cluster })
+        let host: BaseProducer =
+            ClientConfig::new().set("test.mock.num.brokers", "1").create().map_err(|error| {
+                broker_error(ErrorClass::Fatal, "starting the embedded Kafka cluster", &error)
+            })?;
+        native::set_mock_join_delay(host.client(), JOIN_DELAY);
+        Ok(MockKafka { host })
+    }
+
+    fn cluster(&self) -> MockCluster<'_, DefaultProducerContext> {
+        self.host.client().mock_cluster().expect("the client was made with a cluster in it")
     }
 
     /// What clients connect to.
     pub fn bootstrap_servers(&self) -> String {
-        self.cluster.bootstrap_servers()
+        self.cluster().bootstrap_servers()
     }
 
     /// Makes one topic.
@@ -37,7 +52,7 @@ impl MockKafka {
     /// # Errors
     /// `Fatal` when the cluster refuses it, for example because it is there already.
     pub fn create_topic(&self, topic: &str, partitions: i32) -> Result<(), BrokerError> {
-        self.cluster.create_topic(topic, partitions, 1).map_err(|error| {
+        self.cluster().create_topic(topic, partitions, 1).map_err(|error| {
             broker_error(ErrorClass::Fatal, &format!("creating topic `{topic}`"), &error)
         })
     }

@@ -371,3 +371,19 @@ unsafe fn bytes<'a>(start: *const c_void, len: usize) -> Option<&'a [u8]> {
     // SAFETY: the caller's promise.
     Some(unsafe { std::slice::from_raw_parts(start.cast::<u8>(), len) })
 }
+
+/// Sets how long groups of the embedded cluster wait for more members before they start.
+pub(super) fn set_mock_join_delay<C: rdkafka::ClientContext>(
+    client: &rdkafka::client::Client<C>,
+    delay: Duration,
+) {
+    let millis = i32::try_from(delay.as_millis()).unwrap_or(i32::MAX);
+    // SAFETY: the handle is that of a living client. The cluster it has in it, if it has one, lives
+    // as long as the client, and the call only stores a number under the cluster's own lock.
+    unsafe {
+        let cluster = raw::rd_kafka_handle_mock_cluster(client.native_ptr());
+        if !cluster.is_null() {
+            raw::rd_kafka_mock_group_initial_rebalance_delay_ms(cluster, millis);
+        }
+    }
+}
