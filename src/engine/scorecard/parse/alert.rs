@@ -1,7 +1,7 @@
 //! Alert rules: one kind each, one severity or several levels.
 
-use super::super::{ALERT_RULES_MAX, AlertKind, AlertRule, Band, Comparison, Severity};
 use super::super::UNKNOWN_BAND;
+use super::super::{ALERT_RULES_MAX, AlertKind, AlertRule, Band, Comparison, Severity};
 use super::condition::{profile_condition, read_comparison, read_measure_id};
 use crate::engine::time::Span;
 use crate::engine::yaml::{Field, Fields, nearest};
@@ -54,6 +54,9 @@ pub(super) fn read_alerts(field: &Field<'_>, names: &Names<'_>) -> Option<Vec<Al
 fn read_alert(fields: &Fields<'_>, names: &Names<'_>) -> Option<AlertRule> {
     let id = fields.require("id").and_then(|field| field.name().map(str::to_string));
     let kind = fields.exactly_one(&KINDS).and_then(|(key, field)| match key {
+        _ if key != "band_entered" && key != "measure" && !field.is_mapping() => {
+            field.expected(format!("a mapping such as `{}`", example(key)))
+        }
         "score_drop" => field.mapping(read_score_drop),
         "band_entered" => {
             let bands = read_bands(&field, names)?;
@@ -61,8 +64,9 @@ fn read_alert(fields: &Fields<'_>, names: &Names<'_>) -> Option<AlertRule> {
         }
         "measure" => read_measure(fields, &field, names),
         "silence" => field.mapping(|fields| {
-            let (lasting, severities) =
-                fields.require("for").and_then(|field| read_levels(&field, Harder::Larger, lasting))?;
+            let (lasting, severities) = fields
+                .require("for")
+                .and_then(|field| read_levels(&field, Harder::Larger, lasting))?;
             Some((AlertKind::Silence { lasting }, severities))
         }),
         "renewal_at_risk" => field.mapping(|fields| {
@@ -114,6 +118,19 @@ fn read_alert(fields: &Fields<'_>, names: &Names<'_>) -> Option<AlertRule> {
     })
 }
 
+/// What a kind that takes several things may look like.
+fn example(kind: &str) -> &'static str {
+    match kind {
+        "score_drop" => "{ points: 25, within: 28d, at_most: 50 }",
+        "silence" => "{ for: 14d }",
+        "renewal_at_risk" => "{ within: 90d, bands: [red, yellow] }",
+        "opportunity" => {
+            "{ band: green, for: 30d, rising: { measure: usage_trend, at_least: 1.2 } }"
+        }
+        _ => "{ below: 0.5 }",
+    }
+}
+
 /// A kind, and its severities where it has levels.
 type KindAndLevels = Option<(AlertKind, Option<Vec<Severity>>)>;
 
@@ -124,9 +141,8 @@ fn read_score_drop(fields: &Fields<'_>) -> KindAndLevels {
             if points > 0.0 { Some(points) } else { field.expected("more than 0") }
         })
     });
-    let within = fields
-        .require("within")
-        .and_then(|field| field.span_in(Span::HOUR, Span::LONGEST));
+    let within =
+        fields.require("within").and_then(|field| field.span_in(Span::HOUR, Span::LONGEST));
     let at_most = fields.maybe("at_most", |field| field.number_in(0.0..=100.0));
     let (points, severities) = points?;
     Some((AlertKind::ScoreDrop { points, within: within?, at_most: at_most? }, severities))
@@ -149,6 +165,9 @@ fn read_opportunity(fields: &Fields<'_>, names: &Names<'_>) -> KindAndLevels {
     let bands = fields.require("band").and_then(|field| read_bands(&field, names));
     let lasting = fields.require("for").and_then(|field| field.span());
     let rising = fields.require("rising").and_then(|field| {
+        if !field.is_mapping() {
+            return field.expected("a mapping such as `{ measure: usage_trend, at_least: 1.2 }`");
+        }
         field.mapping(|fields| {
             let measure =
                 fields.require("measure").and_then(|id| read_measure_id(&id, names.measures));
@@ -178,9 +197,7 @@ fn read_bands(field: &Field<'_>, names: &Names<'_>) -> Option<Vec<usize>> {
         }
         let known = || bands.iter().map(|band| &*band.name);
         match nearest(name, known()) {
-            Some(near) => {
-                field.error(format!("names no band: `{name}`; did you mean `{near}`?"))
-            }
+            Some(near) => field.error(format!("names no band: `{name}`; did you mean `{near}`?")),
             None => field.error(format!(
                 "names no band: `{name}`; this card has {}",
                 known().collect::<Vec<_>>().join(", ")
