@@ -20,6 +20,7 @@ pub mod clock;
 pub mod config;
 pub mod explain;
 pub mod http;
+pub mod in_force;
 pub mod input;
 pub mod kafka;
 pub mod partitioner;
