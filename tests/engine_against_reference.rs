@@ -12,9 +12,14 @@ mod histories;
 mod judge;
 mod reference;
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+
 use histories::harness::check;
-use histories::{Arrival, Case, cases, crowds};
+use histories::{Arrival, Case, cases, cases_with_alerts, crowds};
 use judge::Both;
+use reference::model::Decision;
+use reference::{Card, Model};
 
 const HOUR_MS: i64 = 3_600_000;
 const DAY_MS: i64 = 24 * HOUR_MS;
@@ -161,4 +166,40 @@ fn accounts_do_not_influence_each_other() {
         }
         Ok(())
     });
+}
+
+/// A generator that writes rules which never fire would compare nothing.
+#[test]
+fn every_kind_of_alert_fires_grows_worse_and_is_resolved() {
+    let told = RefCell::new(BTreeMap::<_, [u32; 3]>::new());
+    check(400, cases_with_alerts(1..=5, 60), |case| {
+        let card = Card::parse(&case.card);
+        let mut model = Model::new(card.clone());
+        for arrival in &case.arrivals {
+            model.feed(&judge::record(arrival));
+        }
+        model.advance_to(case.arrivals.last().map_or(0, |a| a.record_time_ms) + 800 * DAY_MS);
+        for account_id in model.account_ids() {
+            for verdict in model.verdicts(&account_id) {
+                let (rule, what) = match &verdict.decision {
+                    Decision::BandChange { .. } => continue,
+                    Decision::AlertFired { rule, escalated_from: None, .. } => (rule, 0),
+                    Decision::AlertFired { rule, .. } => (rule, 1),
+                    Decision::AlertResolved { rule, .. } => (rule, 2),
+                };
+                let rule = card.alerts.iter().find(|known| known.id == *rule).unwrap();
+                told.borrow_mut().entry(rule.kind.name()).or_default()[what] += 1;
+            }
+        }
+        Ok(())
+    });
+    let told = told.into_inner();
+    println!("fired, grown worse, resolved: {told:?}");
+    assert_eq!(told.len(), 7, "{told:?}");
+    for [fired, _, resolved] in told.values() {
+        assert!(*fired >= 10 && *resolved >= 10, "{told:?}");
+    }
+    for kind in ["score_drop", "measure", "silence", "renewal_at_risk", "coverage"] {
+        assert!(told[kind][1] >= 1, "{told:?}");
+    }
 }

@@ -4,6 +4,7 @@
 
 mod reference;
 
+use reference::model::{Decision, Verdict};
 use reference::{Card, DAY_MS, HOUR_MS, Model, Record, Source};
 use serde_json::{Value, json};
 
@@ -483,6 +484,16 @@ fn profile_measures_follow_the_latest_profile() {
 
 // The band machine, driven by one assessment.
 
+fn band_changes(model: &Model) -> Vec<(&Verdict, &str, &str)> {
+    let verdicts = model.verdicts("acme").iter();
+    verdicts
+        .filter_map(|verdict| match &verdict.decision {
+            Decision::BandChange { from, to } => Some((verdict, from.as_str(), to.as_str())),
+            Decision::AlertFired { .. } | Decision::AlertResolved { .. } => None,
+        })
+        .collect()
+}
+
 /// Feeds (minutes since the start, score) and says which bands were entered, and when (in
 /// minutes), up to the end.
 fn bands_entered(scores: &[(i64, f64)], end: i64) -> Vec<(i64, String)> {
@@ -491,8 +502,8 @@ fn bands_entered(scores: &[(i64, f64)], end: i64) -> Vec<(i64, String)> {
         model.feed(&answer(START + minutes * MINUTE_MS, "mood", *score));
     }
     model.advance_to(START + end * MINUTE_MS);
-    let changes = model.changes("acme").iter();
-    changes.map(|change| ((change.at_ms - START) / MINUTE_MS, change.to.clone())).collect()
+    let changes = band_changes(&model).into_iter();
+    changes.map(|(change, _, to)| ((change.at_ms - START) / MINUTE_MS, to.to_string())).collect()
 }
 
 #[test]
@@ -559,10 +570,9 @@ fn unknown_is_entered_after_the_dwell_and_left_at_once() {
     let mut model = card_of("measure: survey.assessment, window: 91d, stale_after: 10d");
     model.feed(&answer(START, "mood", 90.0));
     model.feed(&answer(START + 20 * DAY_MS, "mood", 30.0));
-    let changes = model.changes("acme");
-    let told: Vec<_> = changes
-        .iter()
-        .map(|c| (c.at_ms - START, &*c.from, &*c.to, c.score, c.previous_published_score))
+    let told: Vec<_> = band_changes(&model)
+        .into_iter()
+        .map(|(c, from, to)| (c.at_ms - START, from, to, c.score, c.previous_score))
         .collect();
     assert_eq!(
         told,
@@ -582,9 +592,9 @@ fn deltas_sum_to_the_change_of_the_score() {
     }
     model.advance_to(START + 250 * DAY_MS);
     let mut told = 0;
-    for change in model.changes("acme") {
+    for change in model.verdicts("acme") {
         let Some(score) = change.score else { continue };
-        let before = change.previous_published_score.unwrap_or(0.0);
+        let before = change.previous_score.unwrap_or(0.0);
         let deltas: f64 = change.contribution_deltas.values().sum();
         let gates: f64 = change.gate_deltas.values().sum();
         assert!((deltas + gates - (score - before)).abs() < 1e-9, "{change:?}");
@@ -732,7 +742,7 @@ fn judging_every_hour_finds_nothing_more() {
         }
         plain.advance_to(START + 250 * DAY_MS);
         thorough.advance_to(START + 250 * DAY_MS);
-        assert_eq!(plain.changes("acme"), thorough.changes("acme"), "seed {seed}");
+        assert_eq!(plain.verdicts("acme"), thorough.verdicts("acme"), "seed {seed}");
     }
 }
 
@@ -749,7 +759,7 @@ fn how_often_time_is_moved_changes_nothing() {
         }
         often.feed(record);
     }
-    assert_eq!(once.changes("acme"), often.changes("acme"));
+    assert_eq!(once.verdicts("acme"), often.verdicts("acme"));
 }
 
 #[test]

@@ -6,19 +6,21 @@
 
 #![allow(dead_code, reason = "each integration test uses its own part of the generators")]
 
+pub mod alert;
 pub mod card;
 pub mod genes;
 pub mod harness;
 pub mod record;
 
 use std::fmt;
+use std::ops::RangeInclusive;
 
 use proptest::collection::vec;
 use proptest::prelude::*;
 
 pub use record::Arrival;
 
-use card::MEASURE_GENES;
+use card::{ALERT_GENES, MEASURE_GENES};
 use record::ARRIVAL_GENES;
 
 /// A scorecard and what arrives, in the order of arrival (and so of record time).
@@ -32,11 +34,20 @@ pub struct Case {
 
 /// Cases of every kind. `arrivals_max` bounds the length of a history.
 pub fn cases(arrivals_max: usize) -> impl Strategy<Value = Case> {
-    let card = (vec(any::<u8>(), 96), vec(any::<[u8; MEASURE_GENES]>(), 1..=7));
+    cases_with_alerts(0..=0, arrivals_max)
+}
+
+/// Cases whose scorecards have so many alert rules.
+pub fn cases_with_alerts(
+    rules: RangeInclusive<usize>,
+    arrivals_max: usize,
+) -> impl Strategy<Value = Case> {
+    let measures = vec(any::<[u8; MEASURE_GENES]>(), 1..=7);
+    let card = (vec(any::<u8>(), 96), measures, vec(any::<[u8; ALERT_GENES]>(), rules));
     let history = (vec(any::<u8>(), 8), vec(any::<[u8; ARRIVAL_GENES]>(), 1..=arrivals_max));
     (card, history, vec(any::<u8>(), 64)).prop_map(
-        |((head, measures), (climate, arrivals), choices)| Case {
-            card: card::yaml(&head, &measures),
+        |((head, measures, alerts), (climate, arrivals), choices)| Case {
+            card: card::yaml(&head, &measures, &alerts),
             arrivals: record::history(&climate, &arrivals),
             choices,
         },

@@ -1,6 +1,6 @@
 //! Engine and reference model side by side.
 //!
-//! Leaves out what the model leaves out: alerts, the outage guard, sentences, hashes.
+//! Leaves out what the model leaves out: the outage guard, sentences, hashes.
 
 #![allow(dead_code, reason = "each integration test uses its own part of this")]
 
@@ -16,7 +16,7 @@ use barometer::engine::verdict::{Decision, Part, Verdict, band_name};
 use serde_json::{Value, json};
 
 use crate::histories::Arrival;
-use crate::reference::model::BandChange;
+use crate::reference::model;
 use crate::reference::{self, Card, Model, Record};
 
 /// How far two numbers may lie apart, in proportion where they are large.
@@ -151,7 +151,7 @@ impl Both {
         self.model.advance_to(now_ms);
     }
 
-    /// Compares all reports, and all band changes so far.
+    /// Compares all reports, and everything decided so far.
     pub fn compare(&mut self) -> Result<(), String> {
         let mut account_ids = self.engine.account_ids();
         account_ids.sort();
@@ -162,7 +162,7 @@ impl Both {
             let at = expected["as_of"].as_str().unwrap_or_default().to_owned();
             compare_json(&without_rounding(expected), &without_rounding(found), "report")
                 .map_err(|difference| format!("{account_id} at {at}: {difference}"))?;
-            self.compare_changes(account_id)?;
+            self.compare_verdicts(account_id)?;
         }
         let dropped =
             |ids: &[String]| ids.iter().map(|id| self.model.late_dropped(id)).sum::<u64>();
@@ -173,16 +173,15 @@ impl Both {
         )
     }
 
-    fn compare_changes(&self, account_id: &str) -> Result<(), String> {
+    fn compare_verdicts(&self, account_id: &str) -> Result<(), String> {
         let verdicts = self.engine.verdicts.iter().filter(|v| v.account_id == account_id);
-        let found: Vec<Value> = verdicts.map(change_of_verdict).collect();
-        let changes = self.model.changes(account_id);
-        let expected: Vec<Value> = changes.iter().map(change_of_model).collect();
-        compare_json(&json!(expected), &json!(found), "change").map_err(|difference| {
-            let brief = |changes: &[Value]| -> Vec<String> {
-                let line =
-                    |c: &Value| format!("{} {}->{} {}", c["at_ms"], c["from"], c["to"], c["score"]);
-                changes.iter().map(line).collect()
+        let found: Vec<Value> = verdicts.map(verdict_of_engine).collect();
+        let verdicts = self.model.verdicts(account_id);
+        let expected: Vec<Value> = verdicts.iter().map(verdict_of_model).collect();
+        compare_json(&json!(expected), &json!(found), "verdict").map_err(|difference| {
+            let brief = |verdicts: &[Value]| -> Vec<String> {
+                let line = |v: &Value| format!("{} {} {}", v["at_ms"], v["decision"], v["score"]);
+                verdicts.iter().map(line).collect()
             };
             format!(
                 "{account_id}: {difference}\nmodel {:#?}\nengine {:#?}",
@@ -225,9 +224,13 @@ fn without_rounding(mut report: Value) -> Value {
     report
 }
 
-fn change_of_verdict(verdict: &Verdict) -> Value {
+fn verdict_of_engine(verdict: &Verdict) -> Value {
     let card = &verdict.card;
-    let Decision::BandChange { from, to } = verdict.decision;
+    let decision = match verdict.decision {
+        Decision::BandChange { from, to } => {
+            json!({"band": [band_name(card, from), band_name(card, to)]})
+        }
+    };
     let mut points = BTreeMap::new();
     let mut values = BTreeMap::new();
     for movement in &verdict.movements {
@@ -245,9 +248,9 @@ fn change_of_verdict(verdict: &Verdict) -> Value {
         }
     }
     json!({
+        "sequence": verdict.sequence,
         "at_ms": verdict.at.as_millis(),
-        "from": band_name(card, from),
-        "to": band_name(card, to),
+        "decision": decision,
         "score": verdict.score,
         "previous_score": verdict.previous_score,
         "points": points,
@@ -255,17 +258,29 @@ fn change_of_verdict(verdict: &Verdict) -> Value {
     })
 }
 
-fn change_of_model(change: &BandChange) -> Value {
+fn verdict_of_model(verdict: &model::Verdict) -> Value {
+    let decision = match &verdict.decision {
+        model::Decision::BandChange { from, to } => json!({"band": [from, to]}),
+        model::Decision::AlertFired { rule, severity, since, escalated_from } => json!({
+            "fired": rule,
+            "severity": severity.name(),
+            "since": since,
+            "escalated_from": escalated_from.map(|severity| severity.name()),
+        }),
+        model::Decision::AlertResolved { rule, severity, since } => {
+            json!({"resolved": rule, "severity": severity.name(), "since": since})
+        }
+    };
     let mut points = BTreeMap::new();
     let mut values = BTreeMap::new();
-    for (id, delta) in &change.contribution_deltas {
+    for (id, delta) in &verdict.contribution_deltas {
         if delta.abs() > TOLERANCE {
             points.insert(format!("measure {id}"), *delta);
-            let before = change.previous_values.get(id).copied().flatten();
-            values.insert(format!("measure {id}"), [before, change.values[id]]);
+            let before = verdict.previous_values.get(id).copied().flatten();
+            values.insert(format!("measure {id}"), [before, verdict.values[id]]);
         }
     }
-    for (id, delta) in &change.gate_deltas {
+    for (id, delta) in &verdict.gate_deltas {
         let id = match id.as_str() {
             "start" | "clamp" => "start and clamp".to_owned(),
             id => format!("gate {id}"),
@@ -274,11 +289,11 @@ fn change_of_model(change: &BandChange) -> Value {
     }
     points.retain(|_, delta| delta.abs() > TOLERANCE);
     json!({
-        "at_ms": change.at_ms,
-        "from": change.from,
-        "to": change.to,
-        "score": change.score,
-        "previous_score": change.previous_published_score,
+        "sequence": verdict.sequence,
+        "at_ms": verdict.at_ms,
+        "decision": decision,
+        "score": verdict.score,
+        "previous_score": verdict.previous_score,
         "points": points,
         "values": values,
     })

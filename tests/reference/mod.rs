@@ -1,15 +1,14 @@
 //! The judge: a slow, plain model of the specification (domain.md), to compare the engine with.
 //!
 //! It keeps every accepted event and computes everything anew at every instant that could
-//! matter. It shares no code with the engine. Leaves out alerts, reasons as sentences, the
-//! outage guard, relative bands, selection between scorecards, `publish_from`, validation and
-//! dead letters.
+//! matter. It shares no code with the engine. Leaves out reasons as sentences, the outage guard,
+//! relative bands, selection between scorecards, validation and dead letters.
 //!
 //! ```ignore
 //! let mut model = Model::new(Card::parse(yaml));
 //! model.feed(&Record::new(Source::Usage, record_time_ms, body)); // T follows record time
 //! model.advance_to(t);
-//! model.changes("acme"); // band changes, in order
+//! model.verdicts("acme"); // band changes and alerts, in order
 //! model.report("acme", t); // section 7
 //! ```
 //!
@@ -37,6 +36,17 @@
 //! - Where nothing can be weighed there is no score that a gate could limit: no gate is shown.
 //!   Under the minimum coverage and in grace, gates are shown with what they would do.
 //! - Deltas of contributions count every part as 0 where there is no score, before or after.
+//! - A look at an account is one record, or one deadline, with all that follows from it. Of an alert:
+//!   - `at_most` is part of the condition of a drop that does not fire yet: above it the clocks of its
+//!     levels are reset. A firing drop goes by the drop alone.
+//!   - Without a score only what does not fire is reset; what fires may also grow worse. A firing
+//!     drop then ends by its time or by its `where`.
+//!   - A drop's new low at the very instant at which `within` is full comes first if time brought it,
+//!     too late if a record did. A low by less than 1e-9 is none.
+//!   - A pending alert has the severity of the worst level that holds, and began with the mildest.
+//!   - What is set in silence counts as the last verdict, with which the first published one
+//!     compares. An episode that ends at `publish_from` itself was never published; one that grows
+//!     worse there is published once, as begun.
 //! - `band_since` and `previous_band` are null until the band first changes.
 //! - Durations are written in their largest unit (`60m` is `1h`, `2w` is `14d`).
 
@@ -47,6 +57,7 @@
 )]
 
 pub mod account;
+pub mod alert;
 pub mod band;
 pub mod card;
 pub mod event;

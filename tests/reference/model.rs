@@ -1,4 +1,5 @@
-//! Feeds records, keeps task time, and steps each account through every instant that matters.
+//! Feeds records, keeps task time, and steps each account through every instant that matters: what
+//! it decides there, band changes and alerts, in order.
 //!
 //! Accounts are independent of each other here, so each is brought up to T when it is asked.
 
@@ -7,8 +8,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 
 use super::account::History;
+use super::alert::{Alert, Outcome, Past, Sight, Told};
 use super::band::{Machine, band_name};
-use super::card::Card;
+use super::card::{Card, Severity};
 use super::event::{HOUR_MS, Record};
 use super::measures;
 use super::report;
@@ -21,39 +23,80 @@ pub struct Model {
     accounts: BTreeMap<String, Account>,
     /// Judge every whole hour too: much slower, to check that no instant was overlooked.
     pub every_hour: bool,
+    /// Before this task time bands and episodes are set in silence.
+    pub publish_from: i64,
 }
 
 struct Account {
+    id: String,
     history: History,
     machine: Machine,
+    past: Past,
+    /// By rule of the card.
+    alerts: Vec<Alert>,
     judged_at: i64,
-    changes: Vec<BandChange>,
+    /// What the last look saw.
+    seen: Option<Evaluation>,
+    /// What the last verdict said, published or silent.
+    last: Option<Basis>,
+    verdicts: Vec<Verdict>,
 }
 
-/// A published band change. Deltas run from the last change, and sum with the gates' to the change
-/// of the score; where there is no score, before or after, all parts count as 0.
+/// What the next verdict compares with.
+#[derive(Clone, Debug)]
+struct Basis {
+    score: Option<f64>,
+    /// By measure id.
+    values: BTreeMap<String, Option<f64>>,
+    contributions: BTreeMap<String, f64>,
+    /// By gate id.
+    gate_effects: BTreeMap<String, f64>,
+}
+
+/// A published decision. Deltas run from the last verdict, and sum with the gates' to the change of
+/// the score; where there is no score, before or after, all parts count as 0.
 #[derive(Clone, Debug, PartialEq)]
-pub struct BandChange {
+pub struct Verdict {
     pub account_id: String,
+    /// The account's own count, from 1.
+    pub sequence: u64,
     pub at_ms: i64,
-    pub from: String,
-    pub to: String,
+    pub decision: Decision,
     pub score: Option<f64>,
-    pub previous_published_score: Option<f64>,
-    /// By measure id, here and at the last change.
+    pub previous_score: Option<f64>,
+    /// By measure id, here and at the last verdict.
     pub values: BTreeMap<String, Option<f64>>,
     pub previous_values: BTreeMap<String, Option<f64>>,
     /// By measure id.
-    pub contributions: BTreeMap<String, f64>,
     pub contribution_deltas: BTreeMap<String, f64>,
     /// By gate id.
-    pub gate_effects: BTreeMap<String, f64>,
     pub gate_deltas: BTreeMap<String, f64>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Decision {
+    BandChange {
+        from: String,
+        to: String,
+    },
+    /// A rule by its id. An episode that began in silence, or grew worse, is told by this too.
+    AlertFired {
+        rule: String,
+        severity: Severity,
+        since: i64,
+        escalated_from: Option<Severity>,
+    },
+    AlertResolved {
+        rule: String,
+        severity: Severity,
+        since: i64,
+    },
 }
 
 impl Model {
     pub fn new(card: Card) -> Model {
-        Model { card, now: None, accounts: BTreeMap::new(), every_hour: false }
+        let (every_hour, publish_from) = (false, i64::MIN);
+        Model { card, now: None, accounts: BTreeMap::new(), every_hour, publish_from }
     }
 
     /// Takes the next record in the engine's order. T follows its record time.
@@ -63,23 +106,19 @@ impl Model {
         if record.tombstone && !self.accounts.contains_key(&record.account_id) {
             return;
         }
-        let account = self.accounts.entry(record.account_id.clone()).or_insert_with(|| Account {
-            history: History::default(),
-            machine: Machine::new(now),
-            judged_at: now,
-            changes: Vec::new(),
-        });
-        account.bring_to(&self.card, &record.account_id, now, self.every_hour);
+        let new = || Account::new(&self.card, &record.account_id, now);
+        let account = self.accounts.entry(record.account_id.clone()).or_insert_with(new);
+        account.bring_to(&self.card, now, self.every_hour, self.publish_from);
         account.history.apply(&self.card, record, now);
-        account.judge(&self.card, &record.account_id, now);
+        account.judge(&self.card, now, self.publish_from);
     }
 
     /// Moves T; it never goes back.
     pub fn advance_to(&mut self, t: i64) {
         let now = self.now.map_or(t, |now| now.max(t));
         self.now = Some(now);
-        for (account_id, account) in &mut self.accounts {
-            account.bring_to(&self.card, account_id, now, self.every_hour);
+        for account in self.accounts.values_mut() {
+            account.bring_to(&self.card, now, self.every_hour, self.publish_from);
         }
     }
 
@@ -91,17 +130,17 @@ impl Model {
         self.accounts.keys().cloned().collect()
     }
 
-    /// The account's band changes so far, oldest first. Ask after `advance_to`.
-    pub fn changes(&self, account_id: &str) -> &[BandChange] {
-        self.accounts.get(account_id).map_or(&[], |account| &account.changes)
+    /// The account's published verdicts so far, oldest first. Ask after `advance_to`.
+    pub fn verdicts(&self, account_id: &str) -> &[Verdict] {
+        self.accounts.get(account_id).map_or(&[], |account| &account.verdicts)
     }
 
     /// Everything at `t`, which must not lie before T: T is moved there. Nothing for an account
     /// without records.
     pub fn report(&mut self, account_id: &str, t: i64) -> Option<Value> {
         let evaluation = self.evaluate(account_id, t)?;
-        let machine = &self.accounts[account_id].machine;
-        Some(report::report(&self.card, account_id, t, &evaluation, machine))
+        let Account { machine, alerts, .. } = &self.accounts[account_id];
+        Some(report::report(&self.card, account_id, t, &evaluation, machine, alerts))
     }
 
     /// The score and its parts at `t`, as for `report`.
@@ -126,34 +165,47 @@ impl Model {
 }
 
 impl Account {
+    fn new(card: &Card, account_id: &str, now: i64) -> Account {
+        Account {
+            id: account_id.to_string(),
+            history: History::default(),
+            machine: Machine::new(now),
+            past: Past::default(),
+            alerts: card.alerts.iter().map(Alert::new).collect(),
+            judged_at: now,
+            seen: None,
+            last: None,
+            verdicts: Vec::new(),
+        }
+    }
+
     /// Handles every deadline up to `t`, in time order.
-    fn bring_to(&mut self, card: &Card, account_id: &str, t: i64, every_hour: bool) {
+    fn bring_to(&mut self, card: &Card, t: i64, every_hour: bool, publish_from: i64) {
         if t <= self.judged_at {
             return;
         }
-        let instants = self.instants(card, t, every_hour);
+        let instants = self.instants(card, t, every_hour, publish_from);
         loop {
             let after = self.judged_at + 1;
             let planned = instants.range(after..).next().copied();
-            let dwell_end =
-                self.machine.deadline(card).filter(|deadline| (after..=t).contains(deadline));
-            let Some(next) = [planned, dwell_end].into_iter().flatten().min() else { break };
-            self.judge(card, account_id, next);
+            let follow = self.deadlines(card, publish_from);
+            let follow = follow.into_iter().filter(|deadline| (after..=t).contains(deadline));
+            let Some(next) = follow.chain(planned).min() else { break };
+            self.judge(card, next, publish_from);
         }
         self.judged_at = t;
     }
 
     /// All instants after the last judged one, up to `t`, at which time alone may change the
     /// score. The history stays as it is until `t`.
-    fn instants(&self, card: &Card, t: i64, every_hour: bool) -> BTreeSet<i64> {
+    fn instants(&self, card: &Card, t: i64, every_hour: bool, publish_from: i64) -> BTreeSet<i64> {
         let mut instants = BTreeSet::new();
         for measure in card.measures() {
             measures::instants(measure, &self.history, self.judged_at, t, &mut instants);
         }
         let grace_end = self.history.beginning().map(|first| first + card.grace_ms);
-        if let Some(end) = grace_end.filter(|end| self.judged_at < *end && *end <= t) {
-            instants.insert(end);
-        }
+        let single = grace_end.into_iter().chain([publish_from]);
+        instants.extend(single.filter(|instant| self.judged_at < *instant && *instant <= t));
         if every_hour {
             let first = self.judged_at.div_euclid(HOUR_MS) + 1;
             instants.extend((first..=t.div_euclid(HOUR_MS)).map(|hour| hour * HOUR_MS));
@@ -161,43 +213,106 @@ impl Account {
         instants
     }
 
-    fn judge(&mut self, card: &Card, account_id: &str, t: i64) {
+    /// The instants that follow from what band and alerts are now.
+    fn deadlines(&self, card: &Card, publish_from: i64) -> Vec<i64> {
+        let mut deadlines: Vec<i64> = self.machine.deadline(card).into_iter().collect();
+        let Some(evaluation) = &self.seen else { return deadlines };
+        let sight = self.sight(evaluation, self.judged_at, publish_from);
+        for (alert, rule) in self.alerts.iter().zip(&card.alerts) {
+            deadlines.extend(alert.deadlines(rule, &sight));
+        }
+        deadlines
+    }
+
+    fn sight<'a>(&'a self, evaluation: &'a Evaluation, t: i64, publish_from: i64) -> Sight<'a> {
+        let Account { history, past, machine, .. } = self;
+        Sight { t, history, evaluation, place: machine.place, past, publish_from }
+    }
+
+    /// One look at the account: the band first, then the rules in the card's order. All that is
+    /// decided compares with the last verdict before this look.
+    fn judge(&mut self, card: &Card, t: i64, publish_from: i64) {
         self.judged_at = t;
         let evaluation = evaluate(card, &self.history, t);
+        self.past.push(t, evaluation.score);
         let from = self.machine.place;
-        let previous_published_score = self.machine.published_score;
-        if !self.machine.judge(card, t, evaluation.score) {
-            return;
+        let mut decided = false;
+        let mut published = Vec::new();
+        if self.machine.judge(card, t, evaluation.score) {
+            decided = true;
+            if t >= publish_from {
+                let name = |place| band_name(&card.bands, place);
+                let (from, to) = (name(from), name(self.machine.place));
+                published.push(Decision::BandChange { from, to });
+            }
         }
-        let readings = || evaluation.dimensions.iter().flat_map(|dimension| &dimension.measures);
-        let contributions: BTreeMap<String, f64> =
-            readings().map(|reading| (reading.id.clone(), reading.contribution)).collect();
-        let values = readings().map(|reading| (reading.id.clone(), reading.value)).collect();
-        let previous_values =
-            self.changes.last().map_or(BTreeMap::new(), |change| change.values.clone());
-        let gate_effects: BTreeMap<String, f64> =
-            evaluation.gates.iter().map(|gate| (gate.id.clone(), gate.effect)).collect();
-        let last = self.changes.last().filter(|change| change.score.is_some());
+        let mut alerts = std::mem::take(&mut self.alerts);
+        let sight = self.sight(&evaluation, t, publish_from);
+        for (alert, rule) in alerts.iter_mut().zip(&card.alerts) {
+            let outcome = alert.look(rule, &sight);
+            decided |= outcome != Outcome::Nothing;
+            if let Outcome::Published(told) = outcome {
+                published.push(Decision::of_alert(&rule.id, told));
+            }
+        }
+        self.alerts = alerts;
+        let now = Basis::of(&evaluation);
+        for decision in published {
+            self.publish(decision, t, &now);
+        }
+        if decided {
+            self.last = Some(now);
+        }
+        self.seen = Some(evaluation);
+    }
+
+    fn publish(&mut self, decision: Decision, t: i64, now: &Basis) {
         let nothing = BTreeMap::new();
-        let before = |of: fn(&BandChange) -> &BTreeMap<String, f64>| last.map_or(&nothing, of);
-        let now = |parts| if evaluation.score.is_some() { parts } else { &nothing };
-        let contribution_deltas =
-            deltas(now(&contributions), before(|change| &change.contributions));
-        let gate_deltas = deltas(now(&gate_effects), before(|change| &change.gate_effects));
-        self.changes.push(BandChange {
-            account_id: account_id.to_string(),
+        let last = self.last.as_ref();
+        let parts = |basis: Option<&Basis>, of: fn(&Basis) -> &BTreeMap<String, f64>| {
+            let scored = basis.filter(|basis| basis.score.is_some());
+            scored.map_or(BTreeMap::new(), |basis| of(basis).clone())
+        };
+        let delta = |of: fn(&Basis) -> &BTreeMap<String, f64>| {
+            deltas(&parts(Some(now), of), &parts(last, of))
+        };
+        self.verdicts.push(Verdict {
+            account_id: self.id.clone(),
+            sequence: self.verdicts.len() as u64 + 1,
             at_ms: t,
-            from: band_name(&card.bands, from),
-            to: band_name(&card.bands, self.machine.place),
-            score: evaluation.score,
-            previous_published_score,
-            values,
-            previous_values,
-            contributions,
-            contribution_deltas,
-            gate_effects,
-            gate_deltas,
+            decision,
+            score: now.score,
+            previous_score: last.and_then(|last| last.score),
+            values: now.values.clone(),
+            previous_values: last.map_or(&nothing, |last| &last.values).clone(),
+            contribution_deltas: delta(|basis| &basis.contributions),
+            gate_deltas: delta(|basis| &basis.gate_effects),
         });
+    }
+}
+
+impl Basis {
+    fn of(evaluation: &Evaluation) -> Basis {
+        let readings = || evaluation.readings();
+        let gates = evaluation.gates.iter();
+        Basis {
+            score: evaluation.score,
+            values: readings().map(|reading| (reading.id.clone(), reading.value)).collect(),
+            contributions: readings().map(|r| (r.id.clone(), r.contribution)).collect(),
+            gate_effects: gates.map(|gate| (gate.id.clone(), gate.effect)).collect(),
+        }
+    }
+}
+
+impl Decision {
+    fn of_alert(rule_id: &str, told: Told) -> Decision {
+        let rule = rule_id.to_string();
+        match told {
+            Told::Fired { severity, since, escalated_from } => {
+                Decision::AlertFired { rule, severity, since, escalated_from }
+            }
+            Told::Resolved { severity, since } => Decision::AlertResolved { rule, severity, since },
+        }
     }
 }
 

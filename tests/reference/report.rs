@@ -1,12 +1,13 @@
 //! The account report of section 7, as JSON.
 //!
-//! Leaves out `scorecard_hash`; `alerts` and `degraded` are always empty, as alerts and the
-//! outage guard are not part of the model.
+//! Leaves out `scorecard_hash`; `degraded` is always empty, as the outage guard is not part of the
+//! model.
 
 use serde_json::{Value, json};
 
+use super::alert::Alert;
 use super::band::{Machine, band_name, band_of};
-use super::card::{Card, Dimension, Measure};
+use super::card::{AlertRule, Card, Dimension, Measure};
 use super::score::{DimensionReading, Evaluation, Reading, Status};
 
 pub fn report(
@@ -15,8 +16,10 @@ pub fn report(
     t: i64,
     evaluation: &Evaluation,
     machine: &Machine,
+    alerts: &[Alert],
 ) -> Value {
     let pairs = card.dimensions.iter().zip(&evaluation.dimensions);
+    let rules = card.alerts.iter().zip(alerts);
     let gates = evaluation
         .gates
         .iter()
@@ -33,8 +36,19 @@ pub fn report(
         "degraded": [],
         "dimensions": pairs.map(|(spec, read)| dimension(card, spec, read)).collect::<Vec<_>>(),
         "gates": gates.collect::<Vec<_>>(),
-        "alerts": [],
+        "alerts": rules.filter_map(|(rule, alert)| alert_row(rule, alert)).collect::<Vec<_>>(),
     })
+}
+
+/// Nothing for a rule that is inactive.
+fn alert_row(rule: &AlertRule, alert: &Alert) -> Option<Value> {
+    let (status, severity, since) = alert.status(rule)?;
+    Some(json!({
+        "rule": rule.id,
+        "status": status,
+        "severity": severity.name(),
+        "since": text_of(since),
+    }))
 }
 
 fn dimension(card: &Card, spec: &Dimension, read: &DimensionReading) -> Value {

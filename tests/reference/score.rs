@@ -57,6 +57,12 @@ pub struct GateReading {
     pub reason: String,
 }
 
+impl Evaluation {
+    pub fn readings(&self) -> impl Iterator<Item = &Reading> {
+        self.dimensions.iter().flat_map(|dimension| &dimension.measures)
+    }
+}
+
 pub fn evaluate(card: &Card, history: &History, t: i64) -> Evaluation {
     let mut dimensions: Vec<DimensionReading> = card
         .dimensions
@@ -303,7 +309,7 @@ fn raw_score(
 }
 
 /// A comparison with what is missing does not hold (so its `not` does).
-fn holds(condition: &Condition, history: &History, dimensions: &[DimensionReading]) -> bool {
+pub fn holds(condition: &Condition, history: &History, dimensions: &[DimensionReading]) -> bool {
     match condition {
         Condition::Measure { id, test } => {
             let mut readings = dimensions.iter().flat_map(|dimension| &dimension.measures);
@@ -334,7 +340,7 @@ fn listed(values: &[Value], wanted: &Value) -> bool {
 }
 
 impl NumberTest {
-    fn holds(self, value: f64) -> bool {
+    pub fn holds(self, value: f64) -> bool {
         match self {
             NumberTest::AtLeast(number) => value >= number - TOLERANCE,
             NumberTest::AtMost(number) => value <= number + TOLERANCE,
