@@ -1,5 +1,5 @@
 //! The engine against the judge: the same scorecards and records through both, and no difference
-//! in any report, at any time, nor in any band change.
+//! in any report, at any time, nor in any verdict.
 //!
 //! ```text
 //! BAROMETER_CASES=10000 BAROMETER_SEED=7 cargo test --release --test engine_against_reference
@@ -28,6 +28,10 @@ const DAY_MS: i64 = 24 * HOUR_MS;
 fn agrees(case: &Case, every_hour: bool) -> Result<(), String> {
     let mut both = Both::new(&case.card);
     both.judge_every_hour(every_hour);
+    agree(case, both, every_hour)
+}
+
+fn agree(case: &Case, mut both: Both, every_hour: bool) -> Result<(), String> {
     let mut choices = case.choices.iter().cycle().map(|byte| i64::from(*byte));
     let mut choice = || choices.next().unwrap_or(0);
     for (index, arrival) in case.arrivals.iter().enumerate() {
@@ -57,18 +61,30 @@ fn agrees(case: &Case, every_hour: bool) -> Result<(), String> {
 }
 
 #[test]
-fn reports_and_band_changes_agree() {
+fn reports_and_verdicts_agree() {
     check(300, cases(60), |case| agrees(case, false));
 }
 
 #[test]
-fn reports_and_band_changes_agree_on_short_histories() {
+fn reports_and_verdicts_agree_on_short_histories() {
     check(1_000, cases(12), |case| agrees(case, false));
 }
 
 #[test]
-fn reports_and_band_changes_agree_on_dense_histories() {
+fn reports_and_verdicts_agree_on_dense_histories() {
     check(40, cases(250), |case| agrees(case, false));
+}
+
+/// Publishing begins somewhere in the history: on a record, beside one, or between two.
+#[test]
+fn reports_and_verdicts_agree_after_a_quiet_start() {
+    check(300, cases_with_alerts(1..=5, 60), |case| {
+        let dice = |index: usize| usize::from(case.choices[index]);
+        let at = case.arrivals[dice(0) % case.arrivals.len()].record_time_ms;
+        let day = (at.div_euclid(DAY_MS) + 1) * DAY_MS;
+        let publish_from = [at, at + 1, day, at + 5 * HOUR_MS, day + 30 * DAY_MS][dice(1) % 5];
+        agree(case, Both::publishing_from(&case.card, publish_from), false)
+    });
 }
 
 /// The judge names the instants at which anything can change; looking at every hour besides shows

@@ -34,7 +34,7 @@ pub struct Case {
 
 /// Cases of every kind. `arrivals_max` bounds the length of a history.
 pub fn cases(arrivals_max: usize) -> impl Strategy<Value = Case> {
-    cases_with_alerts(0..=0, arrivals_max)
+    cases_with_alerts(0..=5, arrivals_max)
 }
 
 /// Cases whose scorecards have so many alert rules.

@@ -12,7 +12,7 @@ use barometer::engine::Engine;
 use barometer::engine::event::{DecodeLimits, Event, Source, decode};
 use barometer::engine::scorecard::Scorecard;
 use barometer::engine::time::EventTime;
-use barometer::engine::verdict::{Decision, Part, Verdict, band_name};
+use barometer::engine::verdict::{AlertChange, Decision, Part, Verdict, band_name};
 use serde_json::{Value, json};
 
 use crate::histories::Arrival;
@@ -31,12 +31,17 @@ pub struct Judged {
 
 impl Judged {
     pub fn new(yaml: &str) -> Judged {
+        Judged::publishing_from(yaml, 0)
+    }
+
+    /// Verdicts of task times before that are taken in silence.
+    pub fn publishing_from(yaml: &str, publish_from_ms: i64) -> Judged {
         let card = Scorecard::parse("card.yaml", yaml).unwrap_or_else(|problems| {
             let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
             panic!("the generator's scorecard is refused:\n{}\n{yaml}", problems.join("\n"))
         });
         let card = Arc::new(card.scorecard);
-        let engine = Engine::new(Arc::clone(&card), EventTime::from_millis(0));
+        let engine = Engine::new(Arc::clone(&card), EventTime::from_millis(publish_from_ms));
         Judged { engine, card, verdicts: Vec::new() }
     }
 
@@ -72,12 +77,13 @@ impl Judged {
         report
     }
 
-    /// The report without what depends on the path: which band was entered first.
+    /// The report without what depends on the path: which band was entered first, and what fired.
     pub fn report_but_for_band(&mut self, account_id: &str) -> Value {
         let mut report = self.report(account_id);
         if let Some(report) = report.as_object_mut() {
-            report
-                .retain(|key, _| !matches!(key.as_str(), "band" | "previous_band" | "band_since"));
+            report.retain(|key, _| {
+                !matches!(key.as_str(), "band" | "previous_band" | "band_since" | "alerts")
+            });
         }
         report
     }
@@ -132,6 +138,13 @@ pub struct Both {
 impl Both {
     pub fn new(yaml: &str) -> Both {
         Both { engine: Judged::new(yaml), model: Model::new(Card::parse(yaml)), now_ms: 0 }
+    }
+
+    pub fn publishing_from(yaml: &str, publish_from_ms: i64) -> Both {
+        let mut both = Both::new(yaml);
+        both.engine = Judged::publishing_from(yaml, publish_from_ms);
+        both.model.publish_from = publish_from_ms;
+        both
     }
 
     pub fn judge_every_hour(&mut self, every_hour: bool) {
@@ -226,9 +239,18 @@ fn without_rounding(mut report: Value) -> Value {
 
 fn verdict_of_engine(verdict: &Verdict) -> Value {
     let card = &verdict.card;
-    let decision = match verdict.decision {
+    let decision = match &verdict.decision {
         Decision::BandChange { from, to } => {
-            json!({"band": [band_name(card, from), band_name(card, to)]})
+            json!({"band": [band_name(card, *from), band_name(card, *to)]})
+        }
+        Decision::Alert(step) => {
+            let (what, more) = match step.change {
+                AlertChange::Fired => ("fired", Value::Null),
+                AlertChange::Escalated { from } => ("fired", json!(from.name())),
+                AlertChange::Resolved { firing_sequence } => ("resolved", json!(firing_sequence)),
+            };
+            let (rule, since) = (&card.alerts[step.rule].id, step.since.as_millis());
+            json!({ what: rule, "severity": step.severity.name(), "since": since, "more": more })
         }
     };
     let mut points = BTreeMap::new();
@@ -265,11 +287,14 @@ fn verdict_of_model(verdict: &model::Verdict) -> Value {
             "fired": rule,
             "severity": severity.name(),
             "since": since,
-            "escalated_from": escalated_from.map(|severity| severity.name()),
+            "more": escalated_from.map(|severity| severity.name()),
         }),
-        model::Decision::AlertResolved { rule, severity, since } => {
-            json!({"resolved": rule, "severity": severity.name(), "since": since})
-        }
+        model::Decision::AlertResolved { rule, severity, since, firing_sequence } => json!({
+            "resolved": rule,
+            "severity": severity.name(),
+            "since": since,
+            "more": firing_sequence,
+        }),
     };
     let mut points = BTreeMap::new();
     let mut values = BTreeMap::new();

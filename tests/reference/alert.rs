@@ -59,15 +59,6 @@ pub enum Told {
     Resolved { severity: Severity, since: i64 },
 }
 
-/// What came of a look.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    Nothing,
-    /// An episode began, rose or ended before anything is published.
-    Silent,
-    Published(Told),
-}
-
 impl Past {
     pub fn push(&mut self, t: i64, score: Option<f64>) {
         if self.steps.last().is_none_or(|(_, known)| *known != score) {
@@ -116,7 +107,8 @@ impl Alert {
         Some(("pending", severity, held.map(|(_, since)| since).min()?))
     }
 
-    pub fn look(&mut self, rule: &AlertRule, sight: &Sight) -> Outcome {
+    /// Looks at the account, and says what is to be published.
+    pub fn look(&mut self, rule: &AlertRule, sight: &Sight) -> Option<Told> {
         let t = sight.t;
         let allowed = rule
             .only_where
@@ -130,20 +122,17 @@ impl Alert {
             let since = &mut self.held_since[index];
             *since = if held { since.or(Some(t)) } else { None };
         }
-        let outcome = match self.episode.take() {
+        let told = match self.episode.take() {
             Some(episode) if self.is_over(rule, &episode, allowed, sight) => {
                 self.held_since.fill(None);
                 self.window_start = t;
-                if episode.silent {
-                    return Outcome::Silent;
-                }
-                let Episode { severity, since, .. } = episode;
-                return Outcome::Published(Told::Resolved { severity, since });
+                let Episode { severity, since, silent, .. } = episode;
+                return (!silent).then_some(Told::Resolved { severity, since });
             }
             Some(episode) => self.go_on(rule, episode, t),
             None => self.begin(rule, sight),
         };
-        self.publish(outcome, sight)
+        self.publish(told, sight)
     }
 
     /// Keeps what conditions ask of the past, but for the score.
@@ -255,17 +244,17 @@ impl Alert {
     }
 
     /// What was begun in silence is told once, as it is then, when publishing begins.
-    fn publish(&mut self, told: Option<Told>, sight: &Sight) -> Outcome {
-        let open = sight.t >= sight.publish_from;
-        match (&mut self.episode, told) {
-            (Some(episode), _) if open && episode.silent => {
+    fn publish(&mut self, told: Option<Told>, sight: &Sight) -> Option<Told> {
+        if sight.t < sight.publish_from {
+            return None;
+        }
+        match &mut self.episode {
+            Some(episode) if episode.silent => {
                 episode.silent = false;
                 let Episode { severity, since, .. } = *episode;
-                Outcome::Published(Told::Fired { severity, since, escalated_from: None })
+                Some(Told::Fired { severity, since, escalated_from: None })
             }
-            (_, Some(told)) if open => Outcome::Published(told),
-            (_, Some(_)) => Outcome::Silent,
-            (_, None) => Outcome::Nothing,
+            _ => told,
         }
     }
 

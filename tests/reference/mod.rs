@@ -44,9 +44,9 @@
 //!   - A drop's new low at the very instant at which `within` is full comes first if time brought it,
 //!     too late if a record did. A low by less than 1e-9 is none.
 //!   - A pending alert has the severity of the worst level that holds, and began with the mildest.
-//!   - What is set in silence counts as the last verdict, with which the first published one
-//!     compares. An episode that ends at `publish_from` itself was never published; one that grows
-//!     worse there is published once, as begun.
+//!   - A band change in silence counts as the last verdict, with which the first published one
+//!     compares; an episode in silence does not. One that ends at `publish_from` itself was never
+//!     published; one that grows worse there is published once, as begun.
 //! - `band_since` and `previous_band` are null until the band first changes.
 //! - Durations are written in their largest unit (`60m` is `1h`, `2w` is `14d`).
 

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 
 use super::account::History;
-use super::alert::{Alert, Outcome, Past, Sight, Told};
+use super::alert::{Alert, Past, Sight, Told};
 use super::band::{Machine, band_name};
 use super::card::{Card, Severity};
 use super::event::{HOUR_MS, Record};
@@ -37,7 +37,7 @@ struct Account {
     judged_at: i64,
     /// What the last look saw.
     seen: Option<Evaluation>,
-    /// What the last verdict said, published or silent.
+    /// What the last verdict said, or the last band change in silence.
     last: Option<Basis>,
     verdicts: Vec<Verdict>,
 }
@@ -86,10 +86,12 @@ pub enum Decision {
         since: i64,
         escalated_from: Option<Severity>,
     },
+    /// With the number of the verdict that told of the episode's beginning.
     AlertResolved {
         rule: String,
         severity: Severity,
         since: i64,
+        firing_sequence: u64,
     },
 }
 
@@ -249,10 +251,9 @@ impl Account {
         let mut alerts = std::mem::take(&mut self.alerts);
         let sight = self.sight(&evaluation, t, publish_from);
         for (alert, rule) in alerts.iter_mut().zip(&card.alerts) {
-            let outcome = alert.look(rule, &sight);
-            decided |= outcome != Outcome::Nothing;
-            if let Outcome::Published(told) = outcome {
-                published.push(Decision::of_alert(&rule.id, told));
+            if let Some(told) = alert.look(rule, &sight) {
+                decided = true;
+                published.push(self.decision_of(&rule.id, told));
             }
         }
         self.alerts = alerts;
@@ -264,6 +265,23 @@ impl Account {
             self.last = Some(now);
         }
         self.seen = Some(evaluation);
+    }
+
+    fn decision_of(&self, rule_id: &str, told: Told) -> Decision {
+        let rule = rule_id.to_string();
+        match told {
+            Told::Fired { severity, since, escalated_from } => {
+                Decision::AlertFired { rule, severity, since, escalated_from }
+            }
+            Told::Resolved { severity, since } => {
+                let began = self.verdicts.iter().rev().find(|verdict| {
+                    matches!(&verdict.decision, Decision::AlertFired { rule, escalated_from: None, .. }
+                        if rule == rule_id)
+                });
+                let firing_sequence = began.expect("what is resolved was fired").sequence;
+                Decision::AlertResolved { rule, severity, since, firing_sequence }
+            }
+        }
     }
 
     fn publish(&mut self, decision: Decision, t: i64, now: &Basis) {
@@ -300,18 +318,6 @@ impl Basis {
             values: readings().map(|reading| (reading.id.clone(), reading.value)).collect(),
             contributions: readings().map(|r| (r.id.clone(), r.contribution)).collect(),
             gate_effects: gates.map(|gate| (gate.id.clone(), gate.effect)).collect(),
-        }
-    }
-}
-
-impl Decision {
-    fn of_alert(rule_id: &str, told: Told) -> Decision {
-        let rule = rule_id.to_string();
-        match told {
-            Told::Fired { severity, since, escalated_from } => {
-                Decision::AlertFired { rule, severity, since, escalated_from }
-            }
-            Told::Resolved { severity, since } => Decision::AlertResolved { rule, severity, since },
         }
     }
 }
