@@ -603,6 +603,362 @@ fn deltas_sum_to_the_change_of_the_score() {
     assert!(told > 3, "only {told} changes: the random history says too little");
 }
 
+// Alerts, one story for each kind and each part of their life.
+
+/// The score is the last mood told.
+fn alert_card(alerts: &str) -> Card {
+    Card::parse(&format!(
+        "
+scorecard: watched
+dimensions:
+  - id: only
+    measures:
+      - {{ id: mood, measure: survey.assessment, surveys: [mood], window: 91d }}
+alerts: [{alerts}]
+{BANDS}"
+    ))
+}
+
+/// What was published of `acme`, with the hours since the start.
+fn told(model: &Model) -> Vec<String> {
+    let hours = |at_ms: i64| {
+        let (hours, rest) = ((at_ms - START) / HOUR_MS, (at_ms - START) % HOUR_MS);
+        if rest == 0 { format!("{hours} h") } else { format!("{hours} h and {rest} ms") }
+    };
+    let verdicts = model.verdicts("acme").iter();
+    verdicts
+        .map(|verdict| {
+            let what = match &verdict.decision {
+                Decision::BandChange { to, .. } => to.clone(),
+                Decision::AlertFired { rule, severity, since, escalated_from } => {
+                    let worse = escalated_from
+                        .map_or(String::new(), |before| format!(" after {}", before.name()));
+                    let severity = severity.name();
+                    let since = match *since == verdict.at_ms {
+                        true => String::new(),
+                        false => format!(" since {}", hours(*since)),
+                    };
+                    format!("{rule} {severity}{worse}{since}")
+                }
+                Decision::AlertResolved { rule, .. } => format!("{rule} over"),
+            };
+            format!("{}: {what}", hours(verdict.at_ms))
+        })
+        .collect()
+}
+
+/// Moods in hours since the start, and what is told of the alerts up to 60 days.
+fn alerts_told(rule: &str, moods: &[(i64, f64)]) -> Vec<String> {
+    let mut model = Model::new(alert_card(rule));
+    for (hours, mood) in moods {
+        model.feed(&answer(START + hours * HOUR_MS, "mood", *mood));
+    }
+    model.advance_to(START + 60 * DAY_MS);
+    told(&model).into_iter().filter(|line| line.contains(": r ")).collect()
+}
+
+#[test]
+fn alerts_tell_their_stories() {
+    for (story, rule, moods, expected) in [
+        (
+            "a slow bleed is caught once, and is over when no new low comes",
+            "{ id: r, score_drop: { points: 25, within: 7d } }",
+            vec![(0, 80.0), (48, 70.0), (96, 60.0), (144, 50.0), (192, 40.0)],
+            vec!["144 h: r warning", "360 h: r over"],
+        ),
+        (
+            "slower than the window is no drop",
+            "{ id: r, score_drop: { points: 25, within: 3d } }",
+            vec![(0, 80.0), (48, 70.0), (96, 60.0), (144, 50.0), (192, 40.0)],
+            vec![],
+        ),
+        (
+            "half of the points regained from the low",
+            "{ id: r, score_drop: { points: 25, within: 7d } }",
+            vec![(0, 80.0), (10, 50.0), (20, 40.0), (30, 52.4), (40, 52.5), (41, 30.0)],
+            vec!["10 h: r warning", "40 h: r over"],
+        ),
+        (
+            "after that the window starts anew",
+            "{ id: r, score_drop: { points: 25, within: 7d } }",
+            vec![(0, 80.0), (10, 50.0), (40, 62.5), (42, 37.5), (50, 60.0)],
+            vec!["10 h: r warning", "40 h: r over", "42 h: r warning", "50 h: r over"],
+        ),
+        (
+            "the sample that leaves the window ends what is pending",
+            "{ id: r, score_drop: { points: 25, within: 2h }, hold: 3h }",
+            vec![(0, 80.0), (10, 50.0)],
+            vec![],
+        ),
+        (
+            "on its edge it still counts",
+            "{ id: r, score_drop: { points: 25, within: 2h }, hold: 2h }",
+            vec![(0, 80.0), (10, 50.0)],
+            vec!["12 h: r warning", "14 h: r over"],
+        ),
+        (
+            "only at or below `at_most`, which does not end it",
+            "{ id: r, score_drop: { points: 25, within: 7d, at_most: 40 }, severity: critical }",
+            vec![(0, 80.0), (10, 50.0), (20, 40.0), (30, 52.0), (40, 52.5)],
+            vec!["20 h: r critical", "40 h: r over"],
+        ),
+        (
+            "a worse level is told whatever the cooldown, a better one is not",
+            "{ id: r, score_drop: { points: { warning: 10, critical: 30 }, within: 7d }, \
+             cooldown: 30d }",
+            vec![(0, 80.0), (10, 68.0), (20, 50.0), (30, 54.0), (40, 55.0)],
+            vec!["10 h: r warning", "20 h: r critical after warning since 10 h", "40 h: r over"],
+        ),
+        (
+            "the worst level at once",
+            "{ id: r, measure: mood, below: { info: 60, warning: 40, critical: 20 } }",
+            vec![(0, 80.0), (10, 30.0), (20, 50.0), (30, 60.0)],
+            vec!["10 h: r warning", "30 h: r over"],
+        ),
+        (
+            "the hold starts anew",
+            "{ id: r, measure: mood, below: 40, hold: 1d }",
+            vec![(0, 80.0), (10, 30.0), (20, 50.0), (30, 30.0)],
+            vec!["54 h: r warning"],
+        ),
+        (
+            "each level has a hold of its own",
+            "{ id: r, measure: mood, at_most: { warning: 40, critical: 20 }, hold: 1d }",
+            vec![(0, 80.0), (10, 30.0), (30, 20.0), (40, 41.0)],
+            vec!["34 h: r warning", "40 h: r over"],
+        ),
+        (
+            "a level that held before the firing goes on",
+            "{ id: r, measure: mood, at_most: { warning: 40, critical: 20 }, hold: 1d }",
+            vec![(0, 80.0), (10, 30.0), (30, 20.0)],
+            vec!["34 h: r warning", "54 h: r critical after warning since 34 h"],
+        ),
+        (
+            "the cooldown counts from the firing",
+            "{ id: r, measure: mood, below: 40, cooldown: 5d }",
+            vec![(0, 80.0), (10, 30.0), (20, 60.0), (30, 30.0), (140, 60.0), (300, 30.0)],
+            vec![
+                "10 h: r warning",
+                "20 h: r over",
+                "130 h: r warning",
+                "140 h: r over",
+                "300 h: r warning",
+            ],
+        ),
+        (
+            "a band that is entered is one that was published",
+            "{ id: r, band_entered: [red] }",
+            vec![(0, 60.0), (10, 44.0), (20, 56.0)],
+            vec!["11 h: r warning", "356 h: r over"],
+        ),
+        (
+            "a chance takes its time and a measure that rises",
+            "{ id: r, opportunity: { band: green, for: 3d, rising: { measure: mood, at_least: 80 } } }",
+            vec![(0, 75.0), (80, 90.0), (90, 79.0)],
+            vec!["80 h: r info", "90 h: r over"],
+        ),
+        (
+            "moving among the bands of a chance does not interrupt it",
+            "{ id: r, opportunity: { band: [yellow, green], for: 3d, rising: { measure: mood, \
+             at_least: 10 } } }",
+            vec![(0, 75.0), (24, 65.0)],
+            vec!["72 h: r info"],
+        ),
+    ] {
+        assert_eq!(alerts_told(rule, &moods), expected, "{story}");
+    }
+}
+
+#[test]
+fn a_drop_is_from_the_score_just_before_an_hour_ended() {
+    let told_of = |moods: &[(i64, f64)]| {
+        let rule = "{ id: r, score_drop: { points: 25, within: 7d } }";
+        let mut model = Model::new(alert_card(rule));
+        for (minutes, mood) in moods {
+            model.feed(&answer(START + minutes * MINUTE_MS, "mood", *mood));
+        }
+        told(&model).split_off(1)
+    };
+    assert_eq!(told_of(&[(0, 60.0), (60, 90.0), (119, 60.0), (150, 60.0)]), [""; 0]);
+    assert_eq!(told_of(&[(0, 60.0), (59, 90.0), (60, 60.0)]), ["1 h: r warning"]);
+}
+
+#[test]
+fn silence_counts_from_the_latest_use_and_grows_worse() {
+    let rule = "{ id: r, silence: { for: { warning: 2d, critical: 4d } } }";
+    let mut model = Model::new(alert_card(rule));
+    model.feed(&answer(START, "mood", 60.0));
+    model.feed(&usage(START + 9 * DAY_MS, "ann"));
+    model.feed(&usage(START + 14 * DAY_MS, "ann"));
+    assert_eq!(
+        told(&model),
+        [
+            "0 h: yellow",
+            "264 h: r warning",
+            "312 h: r critical after warning since 264 h",
+            "336 h: r over"
+        ]
+    );
+    let status = model.report("acme", START + 15 * DAY_MS).unwrap()["alerts"].clone();
+    assert_eq!(status, json!([]));
+}
+
+#[test]
+fn a_renewal_is_at_risk_within_its_time_and_in_its_bands() {
+    let rule = "{ id: r, renewal_at_risk: { within: 10d, bands: [red, yellow] }, \
+                where: { profile: tier, is: gold } }";
+    let profile = |hours: i64, tier: &str| {
+        let renewal_at = START + 20 * DAY_MS;
+        at(
+            Source::Profile,
+            START + hours * HOUR_MS,
+            json!({"tier": tier, "renewal_at": renewal_at}),
+        )
+    };
+    let mut model = Model::new(alert_card(rule));
+    model.feed(&answer(START, "mood", 60.0));
+    model.feed(&profile(1, "gold"));
+    model.feed(&profile(300, "silver"));
+    model.feed(&profile(310, "gold"));
+    model.advance_to(START + 30 * DAY_MS);
+    assert_eq!(
+        told(&model),
+        ["0 h: yellow", "240 h: r warning", "300 h: r over", "310 h: r warning", "480 h: r over"]
+    );
+}
+
+#[test]
+fn data_went_missing_only_where_it_was() {
+    let card = format!(
+        "
+scorecard: blind
+dimensions:
+  - {{ id: a, measures: [{{ id: x, measure: survey.assessment, surveys: [x], window: 91d }},
+                         {{ id: y, measure: survey.assessment, surveys: [y], window: 91d, weight: 2, stale_after: 5d }}] }}
+alerts:
+  - {{ id: r, coverage: {{ below: 0.5 }}, hold: 1h }}
+  - {{ id: low, measure: x, below: 30 }}
+{BANDS}"
+    );
+    let mut model = Model::new(Card::parse(&card));
+    model.feed(&answer(START, "x", 20.0));
+    model.advance_to(START + DAY_MS);
+    assert_eq!(told(&model), [""; 0], "without a score nothing is at risk, nor did data go");
+    model.feed(&answer(START + 2 * DAY_MS, "y", 20.0));
+    model.advance_to(START + 20 * DAY_MS);
+    model.feed(&answer(START + 20 * DAY_MS, "x", 90.0));
+    model.feed(&answer(START + 20 * DAY_MS, "y", 90.0));
+    assert_eq!(
+        told(&model),
+        [
+            "48 h: red",
+            "48 h: low warning",
+            "169 h: unknown",
+            "169 h: r warning",
+            // What fires goes by its own condition, without a score too.
+            "480 h: low over",
+            "480 h: green",
+            "480 h: r over",
+        ]
+    );
+}
+
+#[test]
+fn what_is_pending_is_reset_without_a_score() {
+    let card = format!(
+        "
+scorecard: blind
+dimensions:
+  - {{ id: a, measures: [{{ id: x, measure: survey.assessment, surveys: [x], window: 91d, stale_after: 1d }},
+                         {{ id: tickets, measure: support.open, weight: 0 }}] }}
+alerts:
+  - {{ id: r, measure: tickets, at_least: 1, hold: 2d }}
+{BANDS}"
+    );
+    let mut model = Model::new(Card::parse(&card));
+    model.feed(&answer(START, "x", 60.0));
+    model.feed(&ticket(START, "t", "opened"));
+    let alerts = |model: &mut Model, hours: i64| {
+        model.report("acme", START + hours * HOUR_MS).unwrap()["alerts"].clone()
+    };
+    let since = jiff::Timestamp::from_millisecond(START).unwrap().to_string();
+    let pending =
+        json!([{"rule": "r", "status": "pending", "severity": "warning", "since": since}]);
+    assert_eq!(alerts(&mut model, 23), pending);
+    assert_eq!(alerts(&mut model, 24), json!([]));
+    for hours in [30, 50, 70, 90] {
+        model.feed(&answer(START + hours * HOUR_MS, "x", 60.0));
+    }
+    assert_eq!(told(&model)[2..], ["30 h: yellow", "78 h: r warning"]);
+}
+
+#[test]
+fn verdicts_of_one_look_compare_with_the_one_before_it() {
+    let rules =
+        "{ id: r, measure: mood, below: 40 }, { id: s, score_drop: { points: 20, within: 7d } }";
+    let mut model = Model::new(alert_card(rules));
+    for (hours, mood) in [(0, 80.0), (10, 60.0), (20, 30.0), (30, 35.0)] {
+        model.feed(&answer(START + hours * HOUR_MS, "mood", mood));
+    }
+    model.feed(&answer(START + 40 * HOUR_MS, "mood", 41.0));
+    assert_eq!(
+        told(&model),
+        [
+            "0 h: green",
+            "10 h: s warning",
+            "11 h: yellow",
+            "20 h: red",
+            "20 h: r warning",
+            "40 h: r over",
+            "40 h: s over"
+        ]
+    );
+    let numbers: Vec<_> = model
+        .verdicts("acme")
+        .iter()
+        .map(|v| (v.sequence, v.previous_score, v.score, v.contribution_deltas["mood"]))
+        .collect();
+    assert_eq!(
+        numbers,
+        [
+            (1, None, Some(80.0), 80.0),
+            (2, Some(80.0), Some(60.0), -20.0),
+            (3, Some(60.0), Some(60.0), 0.0),
+            (4, Some(60.0), Some(30.0), -30.0),
+            (5, Some(60.0), Some(30.0), -30.0),
+            (6, Some(30.0), Some(41.0), 11.0),
+            (7, Some(30.0), Some(41.0), 11.0),
+        ]
+    );
+    let Decision::AlertResolved { firing_sequence, .. } = model.verdicts("acme")[6].decision else {
+        panic!("the last is the end of the drop");
+    };
+    assert_eq!(firing_sequence, 2);
+}
+
+#[test]
+fn what_fires_when_publishing_begins_is_told_then() {
+    let rules = "{ id: r, measure: mood, below: { warning: 40, critical: 20 } }, \
+                 { id: s, measure: mood, below: 30 }, { id: t, measure: mood, below: 50 }";
+    let mut model = Model::new(alert_card(rules));
+    model.publish_from = START + 100 * HOUR_MS;
+    for (hours, mood) in [(0, 80.0), (10, 25.0), (20, 35.0), (120, 10.0)] {
+        model.feed(&answer(START + hours * HOUR_MS, "mood", mood));
+    }
+    assert_eq!(
+        told(&model),
+        [
+            "100 h: r warning since 10 h",
+            "100 h: t warning since 10 h",
+            "120 h: r critical after warning since 10 h",
+            "120 h: s warning",
+        ]
+    );
+    let sequences: Vec<u64> = model.verdicts("acme").iter().map(|v| v.sequence).collect();
+    assert_eq!(sequences, [1, 2, 3, 4]);
+    assert_eq!(model.verdicts("acme")[0].previous_score, Some(25.0), "of the silent change to red");
+}
+
 // Random histories through every measure.
 
 fn every_measure() -> Model {
