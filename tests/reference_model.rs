@@ -4,7 +4,7 @@
 
 mod reference;
 
-use reference::model::{Decision, Verdict};
+use reference::model::{Cause, Decision, Verdict};
 use reference::{Card, DAY_MS, HOUR_MS, Model, Record, Source};
 use serde_json::{Value, json};
 
@@ -488,7 +488,7 @@ fn band_changes(model: &Model) -> Vec<(&Verdict, &str, &str)> {
     let verdicts = model.verdicts("acme").iter();
     verdicts
         .filter_map(|verdict| match &verdict.decision {
-            Decision::BandChange { from, to } => Some((verdict, from.as_str(), to.as_str())),
+            Decision::BandChange { from, to, .. } => Some((verdict, from.as_str(), to.as_str())),
             Decision::AlertFired { .. } | Decision::AlertResolved { .. } => None,
         })
         .collect()
@@ -629,7 +629,11 @@ fn told(model: &Model) -> Vec<String> {
     verdicts
         .map(|verdict| {
             let what = match &verdict.decision {
-                Decision::BandChange { to, .. } => to.clone(),
+                Decision::BandChange { to, cause, .. } => match cause {
+                    Cause::Score => to.clone(),
+                    Cause::Override(told) => format!("{to} by {}", told.author),
+                    Cause::OverrideEnded(told) => format!("{to} after {}", told.author),
+                },
                 Decision::AlertFired { rule, severity, since, escalated_from } => {
                     let worse = escalated_from
                         .map_or(String::new(), |before| format!(" after {}", before.name()));
@@ -957,6 +961,142 @@ fn what_fires_when_publishing_begins_is_told_then() {
     let sequences: Vec<u64> = model.verdicts("acme").iter().map(|v| v.sequence).collect();
     assert_eq!(sequences, [1, 2, 3, 4]);
     assert_eq!(model.verdicts("acme")[0].previous_score, Some(25.0), "of the silent change to red");
+}
+
+// Overrides.
+
+/// An override by `author`, told at its hour; `more` says what it claims.
+fn told_override(hours: i64, author: &str, more: Value) -> Record {
+    let mut fields = json!({"override": true, "author": author, "reason": "we met"});
+    for (key, value) in more.as_object().unwrap() {
+        fields[key] = value.clone();
+    }
+    at(Source::Survey, START + hours * HOUR_MS, fields)
+}
+
+/// Until so many hours after the start.
+fn until(hours: i64) -> i64 {
+    START + hours * HOUR_MS
+}
+
+#[test]
+fn overrides_tell_their_stories() {
+    let green = |end: i64| json!({"band": "green", "expires_at": until(end)});
+    let mood = |hours: i64, mood: f64| answer(START + hours * HOUR_MS, "mood", mood);
+    for (story, records, expected) in [
+        (
+            "it holds at once, and at its end the score does",
+            vec![mood(0, 60.0), told_override(10, "ann", green(20))],
+            vec!["0 h: yellow", "10 h: green by ann", "20 h: yellow after ann"],
+        ),
+        (
+            "the score goes on underneath, and alerts see both",
+            vec![mood(0, 60.0), told_override(10, "ann", green(20)), mood(12, 30.0)],
+            vec![
+                "0 h: yellow",
+                "10 h: green by ann",
+                "12 h: r warning",
+                "20 h: red after ann",
+                "20 h: s warning",
+            ],
+        ),
+        (
+            "a score claims its band",
+            vec![
+                mood(0, 60.0),
+                told_override(10, "ann", json!({"score": 50, "expires_at": until(20)})),
+            ],
+            vec![
+                "0 h: yellow",
+                "10 h: red by ann",
+                "10 h: s warning",
+                "20 h: yellow after ann",
+                "20 h: s over",
+            ],
+        ),
+        (
+            "the same band is told too",
+            vec![
+                mood(0, 60.0),
+                told_override(10, "ann", json!({"band": "yellow", "expires_at": until(20)})),
+            ],
+            vec!["0 h: yellow", "10 h: yellow by ann", "20 h: yellow after ann"],
+        ),
+        (
+            "the later takes the place of the earlier, whatever the order",
+            vec![
+                mood(0, 60.0),
+                told_override(10, "ann", green(20)),
+                arriving(
+                    Source::Survey,
+                    until(11),
+                    until(9),
+                    &json!({"override": true, "author": "bob", "reason": "", "band": "red",
+                            "expires_at": until(90)}),
+                ),
+                told_override(12, "cem", green(14)),
+            ],
+            vec![
+                "0 h: yellow",
+                "10 h: green by ann",
+                "12 h: green by cem",
+                "14 h: yellow after cem",
+            ],
+        ),
+        (
+            "a withdrawal ends it",
+            vec![
+                mood(0, 60.0),
+                told_override(5, "ann", json!({"cancel": true})),
+                told_override(10, "ann", green(20)),
+                told_override(12, "bob", json!({"cancel": true})),
+            ],
+            vec!["0 h: yellow", "10 h: green by ann", "12 h: yellow after ann"],
+        ),
+        (
+            "what is over or unknown when it comes does nothing",
+            vec![
+                mood(0, 60.0),
+                told_override(10, "ann", green(10)),
+                told_override(12, "ann", json!({"band": "blue", "expires_at": until(20)})),
+            ],
+            vec!["0 h: yellow"],
+        ),
+        (
+            "without a score it ends in unknown",
+            vec![told_override(10, "ann", green(20))],
+            vec!["10 h: green by ann", "20 h: unknown after ann"],
+        ),
+        (
+            "a dwell that ran is forgotten",
+            vec![mood(0, 60.0), mood(9, 76.0), told_override(10, "ann", green(11)), mood(10, 74.0)],
+            vec!["0 h: yellow", "10 h: green by ann", "11 h: green after ann"],
+        ),
+    ] {
+        let rules = "{ id: r, measure: mood, below: 40 }, { id: s, band_entered: red }";
+        let mut model = Model::new(alert_card(rules));
+        for record in &records {
+            model.feed(record);
+        }
+        model.advance_to(START + 90 * HOUR_MS);
+        assert_eq!(told(&model), expected, "{story}");
+    }
+}
+
+#[test]
+fn the_report_shows_the_override_that_runs() {
+    let mut model = Model::new(alert_card(""));
+    model.feed(&answer(START, "mood", 60.0));
+    model.feed(&told_override(10, "ann", json!({"score": 80.5, "expires_at": until(20)})));
+    let report = model.report("acme", until(20) - 1).unwrap();
+    assert_eq!((&report["band"], &report["score"]), (&json!("green"), &json!(60.0)));
+    let shown = json!({
+        "band": "green", "score": 80.5, "author": "ann", "reason": "we met",
+        "expires_at": jiff::Timestamp::from_millisecond(until(20)).unwrap().to_string(),
+    });
+    assert_eq!(report["override"], shown);
+    let report = model.report("acme", until(20)).unwrap();
+    assert!(report["override"].is_null(), "{report}");
 }
 
 // Random histories through every measure.

@@ -198,7 +198,7 @@ fn assert_decision(place: &str, json: &Value, verdict: &Verdict) -> &'static str
     let at = |millis: i64| Value::from(instant(millis));
     let account_id = &verdict.account_id;
     let (status, rule, severity, since, ended_at, more) = match &verdict.decision {
-        Decision::BandChange { from, to } => {
+        Decision::BandChange { from, to, .. } => {
             assert_eq!((&json["from"], &json["to"]), (&from.as_str().into(), &to.as_str().into()));
             assert_eq!(json["entered_at"], instant(verdict.at_ms), "{place}");
             return "barometer.band_changed.v1";

@@ -34,7 +34,7 @@ pub struct Case {
 
 /// Cases of every kind. `arrivals_max` bounds the length of a history.
 pub fn cases(arrivals_max: usize) -> impl Strategy<Value = Case> {
-    cases_with_alerts(0..=5, arrivals_max)
+    cases_of(0..=5, arrivals_max, false)
 }
 
 /// Cases whose scorecards have so many alert rules.
@@ -42,13 +42,26 @@ pub fn cases_with_alerts(
     rules: RangeInclusive<usize>,
     arrivals_max: usize,
 ) -> impl Strategy<Value = Case> {
+    cases_of(rules, arrivals_max, false)
+}
+
+/// Cases with overrides among the answers.
+pub fn cases_with_overrides(arrivals_max: usize) -> impl Strategy<Value = Case> {
+    cases_of(0..=3, arrivals_max, true)
+}
+
+fn cases_of(
+    rules: RangeInclusive<usize>,
+    arrivals_max: usize,
+    overrides: bool,
+) -> impl Strategy<Value = Case> {
     let measures = vec(any::<[u8; MEASURE_GENES]>(), 1..=7);
     let card = (vec(any::<u8>(), 96), measures, vec(any::<[u8; ALERT_GENES]>(), rules));
     let history = (vec(any::<u8>(), 8), vec(any::<[u8; ARRIVAL_GENES]>(), 1..=arrivals_max));
     (card, history, vec(any::<u8>(), 64)).prop_map(
-        |((head, measures, alerts), (climate, arrivals), choices)| Case {
+        move |((head, measures, alerts), (climate, arrivals), choices)| Case {
             card: card::yaml(&head, &measures, &alerts),
-            arrivals: record::history(&climate, &arrivals),
+            arrivals: record::history(&climate, &arrivals, overrides),
             choices,
         },
     )

@@ -241,6 +241,7 @@ fn verdict_of_engine(verdict: &Verdict) -> Value {
     let card = &verdict.card;
     let decision = match &verdict.decision {
         Decision::BandChange { from, to } => {
+            // Until the engine knows overrides, each of its changes is the score's.
             json!({"band": [band_name(card, *from), band_name(card, *to)]})
         }
         Decision::Alert(step) => {
@@ -282,7 +283,15 @@ fn verdict_of_engine(verdict: &Verdict) -> Value {
 
 fn verdict_of_model(verdict: &model::Verdict) -> Value {
     let decision = match &verdict.decision {
-        model::Decision::BandChange { from, to } => json!({"band": [from, to]}),
+        model::Decision::BandChange { from, to, cause } => {
+            let (cause, told) = match cause {
+                model::Cause::Score => (Value::Null, None),
+                model::Cause::Override(told) => (json!("override"), Some(told)),
+                model::Cause::OverrideEnded(told) => (json!("override_ended"), Some(told)),
+            };
+            let told = told.map(|told| json!({"author": told.author, "reason": told.reason}));
+            json!({"band": [from, to], "cause": cause, "override": told})
+        }
         model::Decision::AlertFired { rule, severity, since, escalated_from } => json!({
             "fired": rule,
             "severity": severity.name(),

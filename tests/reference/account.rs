@@ -118,6 +118,8 @@ impl History {
                 let taken = take(&mut self.invoices, status, now, card.item_horizon_ms);
                 self.late_dropped += u64::from(!taken);
             }
+            // Overrides and feedback are no answers.
+            Source::Survey if body["override"] == true || !body["feedback"].is_null() => {}
             Source::Survey => self.add_answer(Answer::read(body)),
             Source::Profile => self.profile = Some(body.clone()),
         }

@@ -47,6 +47,10 @@
 //!   - A band change in silence counts as the last verdict, with which the first published one
 //!     compares; an episode in silence does not. One that ends at `publish_from` itself was never
 //!     published; one that grows worse there is published once, as begun.
+//! - An override that has no effect when it comes (over already, or of a band that the card does not
+//!   know) is not the latest of anything; a withdrawal always may be. One of the band that is
+//!   published leaves `band_since` and `previous_band` as they were. Its records are the last
+//!   band-change records for `bypass_drop`, and its survey record counts as an event.
 //! - `band_since` and `previous_band` are null until the band first changes.
 //! - Durations are written in their largest unit (`60m` is `1h`, `2w` is `14d`).
 

@@ -11,7 +11,7 @@ use super::account::History;
 use super::alert::{Alert, Past, Sight, Told};
 use super::band::{Machine, band_name};
 use super::card::{Card, Severity};
-use super::event::{HOUR_MS, Record};
+use super::event::{HOUR_MS, Override, Record, Source};
 use super::measures;
 use super::report;
 use super::score::{Evaluation, evaluate};
@@ -39,6 +39,10 @@ struct Account {
     seen: Option<Evaluation>,
     /// What the last verdict said, or the last band change in silence.
     last: Option<Basis>,
+    /// The latest override or withdrawal that had an effect when it came.
+    latest_override: Option<Override>,
+    /// The override that runs.
+    running: Option<Override>,
     verdicts: Vec<Verdict>,
 }
 
@@ -73,11 +77,12 @@ pub struct Verdict {
     pub gate_deltas: BTreeMap<String, f64>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Decision {
     BandChange {
         from: String,
         to: String,
+        cause: Cause,
     },
     /// A rule by its id. An episode that began in silence, or grew worse, is told by this too.
     AlertFired {
@@ -93,6 +98,16 @@ pub enum Decision {
         since: i64,
         firing_sequence: u64,
     },
+}
+
+/// Why a band is entered.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Cause {
+    Score,
+    /// It begins to run.
+    Override(Override),
+    /// This one has run its time, or was withdrawn.
+    OverrideEnded(Override),
 }
 
 impl Model {
@@ -111,7 +126,9 @@ impl Model {
         let new = || Account::new(&self.card, &record.account_id, now);
         let account = self.accounts.entry(record.account_id.clone()).or_insert_with(new);
         account.bring_to(&self.card, now, self.every_hour, self.publish_from);
-        account.history.apply(&self.card, record, now);
+        if account.history.apply(&self.card, record, now) && record.source == Source::Survey {
+            account.take_override(&self.card, now, Override::read(&record.value));
+        }
         account.judge(&self.card, now, self.publish_from);
     }
 
@@ -141,8 +158,9 @@ impl Model {
     /// without records.
     pub fn report(&mut self, account_id: &str, t: i64) -> Option<Value> {
         let evaluation = self.evaluate(account_id, t)?;
-        let Account { machine, alerts, .. } = &self.accounts[account_id];
-        Some(report::report(&self.card, account_id, t, &evaluation, machine, alerts))
+        let Account { machine, alerts, running, .. } = &self.accounts[account_id];
+        let running = running.as_ref();
+        Some(report::report(&self.card, account_id, t, &evaluation, machine, alerts, running))
     }
 
     /// The score and its parts at `t`, as for `report`.
@@ -177,6 +195,8 @@ impl Account {
             judged_at: now,
             seen: None,
             last: None,
+            latest_override: None,
+            running: None,
             verdicts: Vec::new(),
         }
     }
@@ -218,6 +238,8 @@ impl Account {
     /// The instants that follow from what band and alerts are now.
     fn deadlines(&self, card: &Card, publish_from: i64) -> Vec<i64> {
         let mut deadlines: Vec<i64> = self.machine.deadline(card).into_iter().collect();
+        let running = self.running.iter().filter_map(|running| running.claim.as_ref());
+        deadlines.extend(running.map(|claim| claim.expires_at));
         let Some(evaluation) = &self.seen else { return deadlines };
         let sight = self.sight(evaluation, self.judged_at, publish_from);
         for (alert, rule) in self.alerts.iter().zip(&card.alerts) {
@@ -238,15 +260,13 @@ impl Account {
         let evaluation = evaluate(card, &self.history, t);
         self.past.push(t, evaluation.score);
         let from = self.machine.place;
-        let mut decided = false;
         let mut published = Vec::new();
-        if self.machine.judge(card, t, evaluation.score) {
-            decided = true;
-            if t >= publish_from {
-                let name = |place| band_name(&card.bands, place);
-                let (from, to) = (name(from), name(self.machine.place));
-                published.push(Decision::BandChange { from, to });
-            }
+        let cause = self.step_band(card, t, evaluation.score);
+        let mut decided = cause.is_some();
+        if let Some(cause) = cause.filter(|_| t >= publish_from) {
+            let name = |place| band_name(&card.bands, place);
+            let (from, to) = (name(from), name(self.machine.place));
+            published.push(Decision::BandChange { from, to, cause });
         }
         let mut alerts = std::mem::take(&mut self.alerts);
         let sight = self.sight(&evaluation, t, publish_from);
@@ -265,6 +285,47 @@ impl Account {
             self.last = Some(now);
         }
         self.seen = Some(evaluation);
+    }
+
+    /// Has the override that runs changed by what came, if anything came? An older one than the
+    /// latest, one whose time is over already, and one to a band that the card does not know have no
+    /// effect at all.
+    fn take_override(&mut self, card: &Card, now: i64, told: Option<Override>) {
+        let Some(told) = told else { return };
+        let works = told
+            .claim
+            .as_ref()
+            .is_none_or(|claim| now < claim.expires_at && claim.place(&card.bands).is_some());
+        let older =
+            self.latest_override.as_ref().is_some_and(|latest| told.order() <= latest.order());
+        if works && !older {
+            self.latest_override = Some(told);
+        }
+    }
+
+    /// Moves the published band, if it moves; says why.
+    fn step_band(&mut self, card: &Card, t: i64, score: Option<f64>) -> Option<Cause> {
+        let wanted = self
+            .latest_override
+            .clone()
+            .filter(|latest| latest.claim.as_ref().is_some_and(|claim| t < claim.expires_at));
+        let running = std::mem::replace(&mut self.running, wanted.clone());
+        match (running, wanted) {
+            (before, Some(now)) => {
+                if before.as_ref() == Some(&now) {
+                    return None;
+                }
+                let claim = now.claim.as_ref().expect("a withdrawal does not run");
+                let place = claim.place(&card.bands).expect("a band of the card");
+                self.machine.impose(t, place, score);
+                Some(Cause::Override(now))
+            }
+            (Some(before), None) => {
+                self.machine.start_afresh(card, t, score);
+                Some(Cause::OverrideEnded(before))
+            }
+            (None, None) => self.machine.judge(card, t, score).then_some(Cause::Score),
+        }
     }
 
     fn decision_of(&self, rule_id: &str, told: Told) -> Decision {

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::alert::Alert;
 use super::band::{Machine, band_name, band_of};
 use super::card::{AlertRule, Card, Dimension, Measure};
+use super::event::Override;
 use super::score::{DimensionReading, Evaluation, Reading, Status};
 
 pub fn report(
@@ -17,6 +18,7 @@ pub fn report(
     evaluation: &Evaluation,
     machine: &Machine,
     alerts: &[Alert],
+    running: Option<&Override>,
 ) -> Value {
     let pairs = card.dimensions.iter().zip(&evaluation.dimensions);
     let rules = card.alerts.iter().zip(alerts);
@@ -24,7 +26,7 @@ pub fn report(
         .gates
         .iter()
         .map(|gate| json!({ "id": gate.id, "effect": gate.effect, "reason": gate.reason }));
-    json!({
+    let mut report = json!({
         "account_id": account_id,
         "as_of": text_of(t),
         "scorecard": card.name,
@@ -37,7 +39,27 @@ pub fn report(
         "dimensions": pairs.map(|(spec, read)| dimension(card, spec, read)).collect::<Vec<_>>(),
         "gates": gates.collect::<Vec<_>>(),
         "alerts": rules.filter_map(|(rule, alert)| alert_row(rule, alert)).collect::<Vec<_>>(),
-    })
+    });
+    if let Some(running) = running {
+        report["override"] = override_row(card, running);
+    }
+    report
+}
+
+/// The object of an override that runs, as in its band-change record.
+pub fn override_row(card: &Card, running: &Override) -> Value {
+    let claim = running.claim.as_ref().expect("a withdrawal does not run");
+    let place = claim.place(&card.bands).expect("what runs has a band of the card");
+    let mut row = json!({
+        "band": band_name(&card.bands, Some(place)),
+        "author": running.author,
+        "reason": running.reason,
+        "expires_at": text_of(claim.expires_at),
+    });
+    if let Some(score) = claim.score {
+        row["score"] = json!(score);
+    }
+    row
 }
 
 /// Nothing for a rule that is inactive.
