@@ -16,7 +16,9 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 use histories::harness::check;
-use histories::{Arrival, Case, cases, cases_with_alerts, cases_with_overrides, crowds};
+use histories::{
+    Arrival, Case, cases, cases_with_alerts, cases_with_outages, cases_with_overrides, crowds,
+};
 use judge::Both;
 use reference::model::Decision;
 use reference::{Card, Model};
@@ -91,6 +93,70 @@ fn reports_and_verdicts_agree_after_a_quiet_start() {
 #[ignore = "the engine has no overrides yet"]
 fn reports_and_verdicts_agree_with_overrides() {
     check(300, cases_with_overrides(60), |case| agrees(case, false));
+}
+
+/// Compares while one source now and then falls silent.
+#[test]
+#[ignore = "the engine has no outage guard yet"]
+fn reports_and_verdicts_agree_through_outages() {
+    check(60, cases_with_outages(), |case| {
+        let mut both = Both::with_outage_guard(&case.card);
+        let mut choices = case.choices.iter().cycle().map(|byte| i64::from(*byte));
+        let mut choice = || choices.next().unwrap_or(0);
+        for (index, arrival) in case.arrivals.iter().enumerate() {
+            both.feed(arrival)?;
+            let now = arrival.record_time_ms;
+            let next = case.arrivals.get(index + 1).map_or(now, |next| next.record_time_ms);
+            if index % 50 == 0 {
+                both.compare()?;
+            }
+            if next - now > HOUR_MS {
+                both.compare()?;
+                both.advance_to(now + (next - now) * choice() / 256);
+                both.compare()?;
+            }
+        }
+        let end = case.arrivals.last().map_or(0, |arrival| arrival.record_time_ms);
+        for span in [HOUR_MS, DAY_MS, 9 * DAY_MS, 100 * DAY_MS] {
+            both.advance_to(end + span + choice() * 7_919);
+            both.compare()?;
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn sources_fall_silent_and_come_back_in_the_generated_fleets() {
+    let told = RefCell::new([0_u32; 2]);
+    check(20, cases_with_outages(), |case| {
+        let told_of = |pace: Option<i64>| {
+            let mut model = Model::new(Card::parse(&case.card)).with_outage_guard();
+            let mut now = case.arrivals.first().map_or(0, |arrival| arrival.record_time_ms);
+            for arrival in &case.arrivals {
+                while let Some(pace) = pace.filter(|pace| now + pace < arrival.record_time_ms) {
+                    now += pace;
+                    model.advance_to(now);
+                }
+                model.feed(&judge::record(arrival));
+            }
+            model.advance_to(now.max(case.arrivals.last().map_or(0, |a| a.record_time_ms)));
+            model
+        };
+        let once = told_of(None);
+        for outage in once.outages() {
+            told.borrow_mut()[usize::from(!outage.firing)] += 1;
+        }
+        // How often time moves changes nothing in the judge either.
+        let often = told_of(Some(5 * HOUR_MS + 7));
+        judge::same("outages", &once.outages(), &often.outages())?;
+        for account_id in once.account_ids() {
+            judge::same("verdicts", &once.verdicts(&account_id), &often.verdicts(&account_id))?;
+        }
+        Ok(())
+    });
+    let [tripped, cleared] = told.into_inner();
+    println!("tripped {tripped}, cleared {cleared}");
+    assert!(tripped >= 10 && cleared >= 5, "tripped {tripped}, cleared {cleared}");
 }
 
 /// The judge names the instants at which anything can change; looking at every hour besides shows

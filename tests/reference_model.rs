@@ -1099,6 +1099,116 @@ fn the_report_shows_the_override_that_runs() {
     assert!(report["override"].is_null(), "{report}");
 }
 
+// The outage guard.
+
+/// Learning begins with day 0. At ten on each of these days forty events of a fleet and one of `acme`
+/// come; on the others nothing does.
+fn fleet(card: Card, days: &[i64]) -> (Model, Vec<Record>) {
+    let mut records = Vec::new();
+    for day in days {
+        let ten = START + day * DAY_MS + 10 * HOUR_MS;
+        for user in 0..40 {
+            let fields =
+                json!({"account_id": "fleet", "feature": "f", "user_id": user.to_string()});
+            records.push(at(Source::Usage, ten, fields));
+        }
+        records.push(usage(ten, "ann"));
+    }
+    (Model::new(card).with_outage_guard(), records)
+}
+
+fn outages_told(model: &Model) -> Vec<(bool, i64, i64, f64, i64)> {
+    let hours = |at: i64| (at - START) / HOUR_MS;
+    let outages = model.outages().into_iter();
+    outages.map(|o| (o.firing, hours(o.since), hours(o.at_ms), o.expected, o.came)).collect()
+}
+
+/// Its only measure, and a rule on silence.
+fn silence_card() -> Card {
+    Card::parse(&format!(
+        "
+scorecard: silent
+dimensions:
+  - {{ id: a, measures: [{{ id: days, measure: usage.days_since_last, stale_after: 60h }}] }}
+alerts: [{{ id: r, silence: {{ for: 2d }} }}]
+{BANDS}"
+    ))
+}
+
+#[test]
+fn while_a_source_is_out_its_clock_stands_still() {
+    let days: Vec<i64> = (0..15).collect();
+    let (mut model, mut records) = fleet(silence_card(), &days);
+    // From day 16 on the fleet is back, but `acme` is not.
+    let (_, back) = fleet(silence_card(), &[16, 17, 18]);
+    records.extend(back.into_iter().filter(|record| record.account_id == "fleet"));
+    let (tripped, thawed) = (15 * 24 + 11, 16 * 24 + 12);
+    let mut records = records.iter().peekable();
+    let mut degraded = |hours: i64| {
+        let t = START + hours * HOUR_MS;
+        while let Some(record) = records.next_if(|record| record.record_time_ms <= t) {
+            model.feed(record);
+        }
+        let report = model.report("acme", t).unwrap();
+        (report["degraded"].clone(), report["dimensions"][0]["measures"][0]["value"].clone())
+    };
+    assert_eq!(degraded(thawed - 1), (json!(["usage"]), json!(1.0)));
+    // From the last use to the outage and on from the thaw: 26 hours are left out.
+    let last = 14 * 24 + 10;
+    assert_eq!(degraded(thawed), (json!([]), json!(1.0)));
+    assert_eq!(degraded(last + 26 + 48), (json!([]), json!(2.0)));
+    assert_eq!(degraded(last + 26 + 60), (json!([]), Value::Null), "stale");
+    let first = format!("{} h: r warning", last + 26 + 48);
+    let told = told(&model);
+    assert!(told.contains(&first), "{told:?}");
+    let fired = told.iter().filter(|line| line.contains("r warning")).count();
+    assert_eq!(fired, 1, "{told:?}");
+    assert_eq!(
+        outages_told(&model),
+        [(true, tripped - 1, tripped, 41.0, 0), (false, tripped - 1, thawed - 1, 41.0, 40),]
+    );
+}
+
+#[test]
+fn an_outage_is_one_only_if_it_is_clear() {
+    for (story, days, end, expected) in [
+        ("nothing in the first two weeks", (0..9).collect::<Vec<i64>>(), 14 * 24 + 9, vec![]),
+        ("a day with all of it", (0..16).collect(), 15 * 24 + 12, vec![]),
+        ("a day without any", (0..15).collect(), 15 * 24 + 12, vec![(true, 370, 371, 41.0, 0)]),
+    ] {
+        let (mut model, records) = fleet(silence_card(), &days);
+        for record in &records {
+            model.feed(record);
+        }
+        model.advance_to(START + end * HOUR_MS);
+        assert_eq!(outages_told(&model), expected, "{story}");
+    }
+    for (came, trips) in [(4, true), (5, false)] {
+        let days: Vec<i64> = (0..15).collect();
+        let (mut model, mut records) = fleet(silence_card(), &days);
+        for minute in 0..came {
+            records.push(usage(START + 15 * DAY_MS + 10 * HOUR_MS + minute * MINUTE_MS, "bob"));
+        }
+        for record in &records {
+            model.feed(record);
+        }
+        model.advance_to(START + 15 * DAY_MS + 12 * HOUR_MS);
+        assert_eq!(!model.outages().is_empty(), trips, "{came} of 41");
+    }
+}
+
+#[test]
+fn an_outage_that_lasts_when_publishing_begins_is_told_then() {
+    let days: Vec<i64> = (0..15).collect();
+    let (mut model, records) = fleet(silence_card(), &days);
+    model.publish_from = START + 15 * DAY_MS + 20 * HOUR_MS + 30 * MINUTE_MS;
+    for record in &records {
+        model.feed(record);
+    }
+    model.advance_to(START + 16 * DAY_MS);
+    assert_eq!(outages_told(&model), [(true, 370, 380, 41.0, 0)]);
+}
+
 // Random histories through every measure.
 
 fn every_measure() -> Model {

@@ -10,6 +10,7 @@ pub mod alert;
 pub mod card;
 pub mod genes;
 pub mod harness;
+pub mod outage;
 pub mod record;
 
 use std::fmt;
@@ -65,6 +66,15 @@ fn cases_of(
             choices,
         },
     )
+}
+
+/// Cases over some weeks in which one source now and then falls silent as a whole.
+pub fn cases_with_outages() -> impl Strategy<Value = Case> {
+    let fleet = (vec(any::<u8>(), 4), vec(any::<u8>(), 15..=27));
+    (cases_with_alerts(0..=4, 30), fleet).prop_map(|(mut case, (climate, days))| {
+        outage::add_fleet(&mut case.arrivals, &climate, &days);
+        case
+    })
 }
 
 /// Cases whose events all become known at one instant, in any order: nothing arrives twice with

@@ -147,6 +147,13 @@ impl Both {
         both
     }
 
+    /// Both with an outage guard. The engine's is switched on here as soon as it has one, and what
+    /// operators are told is then compared with [`Model::outages`].
+    pub fn with_outage_guard(yaml: &str) -> Both {
+        let model = Model::new(Card::parse(yaml)).with_outage_guard();
+        Both { model, ..Both::new(yaml) }
+    }
+
     pub fn judge_every_hour(&mut self, every_hour: bool) {
         self.model.every_hour = every_hour;
     }

@@ -6,12 +6,15 @@
 use super::account::History;
 use super::band::Place;
 use super::card::{AlertKind, AlertRule, Severity};
+use super::clock::Clock;
 use super::event::{HOUR_MS, Source};
 use super::score::{Evaluation, TOLERANCE, holds};
 
 /// What a rule sees of its account at one instant.
 pub struct Sight<'a> {
     pub t: i64,
+    /// At `t`.
+    pub clock: &'a Clock,
     pub history: &'a History,
     pub evaluation: &'a Evaluation,
     /// The published band.
@@ -176,7 +179,7 @@ impl Alert {
             }
             AlertKind::Silence => {
                 let last = sight.history.last(Source::Usage);
-                last.is_some_and(|last| last + number as i64 <= t)
+                last.is_some_and(|last| sight.clock.elapsed(Source::Usage, last) >= number as i64)
             }
             AlertKind::RenewalAtRisk { bands } => {
                 let renewal_at = sight.history.profile_instant("renewal_at");
@@ -276,7 +279,9 @@ impl Alert {
             }
             AlertKind::Silence => {
                 if let Some(last) = sight.history.last(Source::Usage) {
-                    instants.extend(numbers().map(|for_ms| last + for_ms as i64));
+                    let full_at =
+                        |for_ms: f64| sight.clock.full_at(Source::Usage, last, for_ms as i64);
+                    instants.extend(numbers().map(full_at));
                 }
             }
             AlertKind::RenewalAtRisk { .. } => {

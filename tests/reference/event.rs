@@ -19,6 +19,23 @@ pub enum Source {
     Profile,
 }
 
+impl Source {
+    /// Those whose outages are noticed.
+    pub const GUARDED: [Source; 4] =
+        [Source::Usage, Source::Ticket, Source::Payment, Source::Survey];
+
+    /// As in `degraded`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Source::Usage => "usage",
+            Source::Ticket => "support",
+            Source::Payment => "payment",
+            Source::Survey => "survey",
+            Source::Profile => "account",
+        }
+    }
+}
+
 #[derive(Clone, Debug)]
 pub struct Record {
     pub source: Source,

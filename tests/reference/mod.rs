@@ -1,7 +1,7 @@
 //! The judge: a slow, plain model of the specification (domain.md), to compare the engine with.
 //!
 //! It keeps every accepted event and computes everything anew at every instant that could
-//! matter. It shares no code with the engine. Leaves out reasons as sentences, the outage guard,
+//! matter. It shares no code with the engine. Leaves out reasons as sentences,
 //! relative bands, selection between scorecards, validation and dead letters.
 //!
 //! ```ignore
@@ -10,6 +10,8 @@
 //! model.advance_to(t);
 //! model.verdicts("acme"); // band changes and alerts, in order
 //! model.report("acme", t); // section 7
+//! let mut model = model.with_outage_guard(); // off unless asked for
+//! model.outages(); // what operators are told
 //! ```
 //!
 //! # Choices
@@ -51,6 +53,12 @@
 //!   know) is not the latest of anything; a withdrawal always may be. One of the band that is
 //!   published leaves `band_since` and `previous_band` as they were. Its records are the last
 //!   band-change records for `bypass_drop`, and its survey record counts as an event.
+//! - The outage guard counts what is accepted: what is late-dropped and what is no answer (overrides,
+//!   feedback) too, but no repeat, neither of an event id nor of the same status or answer under
+//!   another. One hour may both trip and clear. All clocks that thaw at an instant go on before any
+//!   hour is taken there. What clears at `publish_from` itself was never published.
+//! - The clock of a source that stands still is also the one by which its events are too late (older
+//!   than every window, beyond the item horizon). The `hold` of an alert runs in task time.
 //! - `band_since` and `previous_band` are null until the band first changes.
 //! - Durations are written in their largest unit (`60m` is `1h`, `2w` is `14d`).
 
@@ -64,7 +72,9 @@ pub mod account;
 pub mod alert;
 pub mod band;
 pub mod card;
+pub mod clock;
 pub mod event;
+pub mod guard;
 pub mod measures;
 pub mod model;
 pub mod report;

@@ -5,26 +5,63 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use super::account::History;
+use super::account::{History, Taken};
 use super::alert::{Alert, Past, Sight, Told};
 use super::band::{Machine, band_name};
 use super::card::{Card, Severity};
+use super::clock::Clock;
 use super::event::{HOUR_MS, Override, Record, Source};
+use super::guard::{Turn, Watch};
 use super::measures;
 use super::report;
-use super::score::{Evaluation, evaluate};
+use super::score::{Evaluation, evaluate_by};
 
 pub struct Model {
     card: Card,
     /// Task time; before the first record there is none.
     now: Option<i64>,
+    /// What the guard made of time; its own `now` means nothing.
+    clock: Clock,
+    /// By source, if there is a guard.
+    guard: Option<[Watch; 4]>,
+    /// Also those that were not published.
+    outages: Vec<Outage>,
     accounts: BTreeMap<String, Account>,
     /// Judge every whole hour too: much slower, to check that no instant was overlooked.
     pub every_hour: bool,
     /// Before this task time bands and episodes are set in silence.
     pub publish_from: i64,
+}
+
+/// What an operator is told of a source: that it is out, or that its events come again.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Outage {
+    pub source: Source,
+    pub firing: bool,
+    /// When the outage began.
+    pub since: i64,
+    /// When it was published.
+    pub at_ms: i64,
+    /// Over the hours that showed it: those since it began, or the one that ended it.
+    pub expected: f64,
+    pub came: i64,
+    pub published: bool,
+}
+
+/// What is the same for all accounts at one time.
+struct Setting<'a> {
+    card: &'a Card,
+    clock: &'a Clock,
+    every_hour: bool,
+    publish_from: i64,
+}
+
+impl<'a> Setting<'a> {
+    fn of(card: &'a Card, clock: &'a Clock, every_hour: bool, publish_from: i64) -> Setting<'a> {
+        Setting { card, clock, every_hour, publish_from }
+    }
 }
 
 struct Account {
@@ -112,33 +149,143 @@ pub enum Cause {
 
 impl Model {
     pub fn new(card: Card) -> Model {
-        let (every_hour, publish_from) = (false, i64::MIN);
-        Model { card, now: None, accounts: BTreeMap::new(), every_hour, publish_from }
+        Model {
+            card,
+            now: None,
+            clock: Clock::default(),
+            guard: None,
+            accounts: BTreeMap::new(),
+            outages: Vec::new(),
+            every_hour: false,
+            publish_from: i64::MIN,
+        }
+    }
+
+    /// Watches for outages from now on.
+    pub fn with_outage_guard(mut self) -> Model {
+        self.guard = Some(Source::GUARDED.map(|_| Watch::default()));
+        self
     }
 
     /// Takes the next record in the engine's order. T follows its record time.
     pub fn feed(&mut self, record: &Record) {
-        let now = self.now.map_or(record.record_time_ms, |now| now.max(record.record_time_ms));
-        self.now = Some(now);
+        let now = self.move_to(record.record_time_ms);
         if record.tombstone && !self.accounts.contains_key(&record.account_id) {
             return;
         }
+        let setting = Setting::of(&self.card, &self.clock, self.every_hour, self.publish_from);
         let new = || Account::new(&self.card, &record.account_id, now);
         let account = self.accounts.entry(record.account_id.clone()).or_insert_with(new);
-        account.bring_to(&self.card, now, self.every_hour, self.publish_from);
-        if account.history.apply(&self.card, record, now) && record.source == Source::Survey {
+        account.bring_to(&setting, now);
+        let own_time = self.clock.at(now).of(record.source);
+        let taken = account.history.apply(&self.card, record, own_time);
+        let accepted = matches!(taken, Taken::New | Taken::TooLate);
+        if accepted && record.source == Source::Survey {
             account.take_override(&self.card, now, Override::read(&record.value));
         }
-        account.judge(&self.card, now, self.publish_from);
+        account.judge(&setting, now);
+        let watch = self.guard.as_mut().and_then(|guard| guard.get_mut(record.source as usize));
+        if let Some(watch) = watch.filter(|_| accepted) {
+            watch.count(now);
+        }
     }
 
     /// Moves T; it never goes back.
     pub fn advance_to(&mut self, t: i64) {
-        let now = self.now.map_or(t, |now| now.max(t));
-        self.now = Some(now);
-        for account in self.accounts.values_mut() {
-            account.bring_to(&self.card, now, self.every_hour, self.publish_from);
+        let now = self.move_to(t);
+        self.bring_all_to(now);
+    }
+
+    /// Moves T as far as outages go, and leaves the accounts where they are.
+    fn move_to(&mut self, t: i64) -> i64 {
+        let before = self.now.unwrap_or(t);
+        let now = before.max(t);
+        if self.guard.is_some() {
+            let first = before.div_euclid(HOUR_MS) + 1;
+            let mut instants: BTreeSet<i64> =
+                (first..=now.div_euclid(HOUR_MS)).map(|hour| hour * HOUR_MS).collect();
+            instants.extend(
+                (before < self.publish_from && self.publish_from <= now)
+                    .then_some(self.publish_from),
+            );
+            for instant in instants {
+                if instant % HOUR_MS == 0 {
+                    self.end_hour(instant);
+                }
+                if instant >= self.publish_from {
+                    self.tell_what_is_out(instant);
+                }
+            }
         }
+        self.now = Some(now);
+        now
+    }
+
+    /// Handles every deadline of the accounts up to `t`.
+    fn bring_all_to(&mut self, t: i64) {
+        let setting = Setting::of(&self.card, &self.clock, self.every_hour, self.publish_from);
+        for account in self.accounts.values_mut() {
+            account.bring_to(&setting, t);
+        }
+    }
+
+    /// Has the guard look at the hour that ends, before anything else happens at its end: first go
+    /// on the clocks that stood still, then each source's hour is taken.
+    fn end_hour(&mut self, end: i64) {
+        for source in Source::GUARDED {
+            let guard = self.guard.as_mut().expect("there is a guard");
+            let Some(since) = guard[source as usize].thaw(end) else { continue };
+            self.bring_all_to(end - 1);
+            let clock = &mut self.clock.sources[source as usize];
+            clock.frozen_at = None;
+            clock.outages.push((since, end));
+            let setting = Setting::of(&self.card, &self.clock, self.every_hour, self.publish_from);
+            for account in self.accounts.values_mut() {
+                account.judge(&setting, end);
+            }
+        }
+        for source in Source::GUARDED {
+            let guard = self.guard.as_mut().expect("there is a guard");
+            for turn in guard[source as usize].hour_ends(end) {
+                let (since, firing, expected, came) = match turn {
+                    Turn::Tripped { since, expected, came } => {
+                        self.bring_all_to(end - 1);
+                        self.clock.sources[source as usize].frozen_at = Some(end);
+                        (since, true, expected, came)
+                    }
+                    Turn::Cleared { since, expected, came } => (since, false, expected, came),
+                };
+                let published = end >= self.publish_from;
+                let told = Outage { source, firing, since, at_ms: end, expected, came, published };
+                self.tell(told);
+            }
+        }
+    }
+
+    /// The end of an outage is published if its beginning was.
+    fn tell(&mut self, mut outage: Outage) {
+        if !outage.firing {
+            let mut last = self.outages.iter().rev();
+            let begun = last.find(|known| known.source == outage.source && known.firing);
+            outage.published &= begun.is_some_and(|begun| begun.published);
+        }
+        self.outages.push(outage);
+    }
+
+    /// Publishes what tripped in silence and is still out.
+    fn tell_what_is_out(&mut self, t: i64) {
+        for source in Source::GUARDED {
+            let last = self.outages.iter_mut().rfind(|outage| outage.source == source);
+            if let Some(last) = last.filter(|last| last.firing && !last.published) {
+                let now = Outage { published: true, at_ms: t, ..last.clone() };
+                self.outages.push(now);
+            }
+        }
+    }
+
+    /// What operators were told of outages, in order.
+    pub fn outages(&self) -> Vec<&Outage> {
+        self.outages.iter().filter(|outage| outage.published).collect()
     }
 
     pub fn now(&self) -> Option<i64> {
@@ -159,8 +306,15 @@ impl Model {
     pub fn report(&mut self, account_id: &str, t: i64) -> Option<Value> {
         let evaluation = self.evaluate(account_id, t)?;
         let Account { machine, alerts, running, .. } = &self.accounts[account_id];
-        let running = running.as_ref();
-        Some(report::report(&self.card, account_id, t, &evaluation, machine, alerts, running))
+        let frozen = |source: &Source| self.clock.sources[*source as usize].frozen_at.is_some();
+        let degraded: Vec<&str> =
+            Source::GUARDED.iter().filter(|source| frozen(source)).map(|s| s.name()).collect();
+        let mut report = report::report(&self.card, account_id, t, &evaluation, machine, alerts);
+        report["degraded"] = json!(degraded);
+        if let Some(running) = running {
+            report["override"] = report::override_row(&self.card, running);
+        }
+        Some(report)
     }
 
     /// The score and its parts at `t`, as for `report`.
@@ -168,7 +322,7 @@ impl Model {
         assert!(self.now.is_none_or(|now| now <= t), "task time does not go back");
         self.advance_to(t);
         let account = self.accounts.get(account_id)?;
-        Some(evaluate(&self.card, &account.history, t))
+        Some(evaluate_by(&self.card, &account.history, &self.clock.at(t)))
     }
 
     /// The value of one measure at `t`, by its id.
@@ -202,33 +356,35 @@ impl Account {
     }
 
     /// Handles every deadline up to `t`, in time order.
-    fn bring_to(&mut self, card: &Card, t: i64, every_hour: bool, publish_from: i64) {
+    fn bring_to(&mut self, setting: &Setting, t: i64) {
         if t <= self.judged_at {
             return;
         }
-        let instants = self.instants(card, t, every_hour, publish_from);
+        let instants = self.instants(setting, t);
         loop {
             let after = self.judged_at + 1;
             let planned = instants.range(after..).next().copied();
-            let follow = self.deadlines(card, publish_from);
+            let follow = self.deadlines(setting);
             let follow = follow.into_iter().filter(|deadline| (after..=t).contains(deadline));
             let Some(next) = follow.chain(planned).min() else { break };
-            self.judge(card, next, publish_from);
+            self.judge(setting, next);
         }
         self.judged_at = t;
     }
 
     /// All instants after the last judged one, up to `t`, at which time alone may change the
     /// score. The history stays as it is until `t`.
-    fn instants(&self, card: &Card, t: i64, every_hour: bool, publish_from: i64) -> BTreeSet<i64> {
+    fn instants(&self, setting: &Setting, t: i64) -> BTreeSet<i64> {
+        let Setting { card, publish_from, .. } = *setting;
+        let clock = setting.clock.at(self.judged_at);
         let mut instants = BTreeSet::new();
         for measure in card.measures() {
-            measures::instants(measure, &self.history, self.judged_at, t, &mut instants);
+            measures::instants(measure, &self.history, &clock, t, &mut instants);
         }
         let grace_end = self.history.beginning().map(|first| first + card.grace_ms);
         let single = grace_end.into_iter().chain([publish_from]);
         instants.extend(single.filter(|instant| self.judged_at < *instant && *instant <= t));
-        if every_hour {
+        if setting.every_hour {
             let first = self.judged_at.div_euclid(HOUR_MS) + 1;
             instants.extend((first..=t.div_euclid(HOUR_MS)).map(|hour| hour * HOUR_MS));
         }
@@ -236,28 +392,38 @@ impl Account {
     }
 
     /// The instants that follow from what band and alerts are now.
-    fn deadlines(&self, card: &Card, publish_from: i64) -> Vec<i64> {
+    fn deadlines(&self, setting: &Setting) -> Vec<i64> {
+        let card = setting.card;
         let mut deadlines: Vec<i64> = self.machine.deadline(card).into_iter().collect();
         let running = self.running.iter().filter_map(|running| running.claim.as_ref());
         deadlines.extend(running.map(|claim| claim.expires_at));
         let Some(evaluation) = &self.seen else { return deadlines };
-        let sight = self.sight(evaluation, self.judged_at, publish_from);
+        let clock = setting.clock.at(self.judged_at);
+        let sight = self.sight(evaluation, &clock, setting.publish_from);
         for (alert, rule) in self.alerts.iter().zip(&card.alerts) {
             deadlines.extend(alert.deadlines(rule, &sight));
         }
         deadlines
     }
 
-    fn sight<'a>(&'a self, evaluation: &'a Evaluation, t: i64, publish_from: i64) -> Sight<'a> {
+    fn sight<'a>(
+        &'a self,
+        evaluation: &'a Evaluation,
+        clock: &'a Clock,
+        publish_from: i64,
+    ) -> Sight<'a> {
         let Account { history, past, machine, .. } = self;
-        Sight { t, history, evaluation, place: machine.place, past, publish_from }
+        let (t, place) = (clock.now, machine.place);
+        Sight { t, clock, history, evaluation, place, past, publish_from }
     }
 
     /// One look at the account: the band first, then the rules in the card's order. All that is
     /// decided compares with the last verdict before this look.
-    fn judge(&mut self, card: &Card, t: i64, publish_from: i64) {
+    fn judge(&mut self, setting: &Setting, t: i64) {
+        let Setting { card, publish_from, .. } = *setting;
+        let clock = setting.clock.at(t);
         self.judged_at = t;
-        let evaluation = evaluate(card, &self.history, t);
+        let evaluation = evaluate_by(card, &self.history, &clock);
         self.past.push(t, evaluation.score);
         let from = self.machine.place;
         let mut published = Vec::new();
@@ -269,7 +435,7 @@ impl Account {
             published.push(Decision::BandChange { from, to, cause });
         }
         let mut alerts = std::mem::take(&mut self.alerts);
-        let sight = self.sight(&evaluation, t, publish_from);
+        let sight = self.sight(&evaluation, &clock, publish_from);
         for (alert, rule) in alerts.iter_mut().zip(&card.alerts) {
             if let Some(told) = alert.look(rule, &sight) {
                 decided = true;

@@ -1,6 +1,6 @@
 //! The account report of section 7, as JSON.
 //!
-//! Leaves out `scorecard_hash`; `degraded` is always empty, as the outage guard is not part of the
+//! Leaves out `scorecard_hash`; what the task knows of outages, and of an override, is put in by the
 //! model.
 
 use serde_json::{Value, json};
@@ -18,7 +18,6 @@ pub fn report(
     evaluation: &Evaluation,
     machine: &Machine,
     alerts: &[Alert],
-    running: Option<&Override>,
 ) -> Value {
     let pairs = card.dimensions.iter().zip(&evaluation.dimensions);
     let rules = card.alerts.iter().zip(alerts);
@@ -26,7 +25,7 @@ pub fn report(
         .gates
         .iter()
         .map(|gate| json!({ "id": gate.id, "effect": gate.effect, "reason": gate.reason }));
-    let mut report = json!({
+    json!({
         "account_id": account_id,
         "as_of": text_of(t),
         "scorecard": card.name,
@@ -39,11 +38,7 @@ pub fn report(
         "dimensions": pairs.map(|(spec, read)| dimension(card, spec, read)).collect::<Vec<_>>(),
         "gates": gates.collect::<Vec<_>>(),
         "alerts": rules.filter_map(|(rule, alert)| alert_row(rule, alert)).collect::<Vec<_>>(),
-    });
-    if let Some(running) = running {
-        report["override"] = override_row(card, running);
-    }
-    report
+    })
 }
 
 /// The object of an override that runs, as in its band-change record.

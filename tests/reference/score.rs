@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::account::History;
 use super::card::Redistribute;
 use super::card::{Card, Combine, Condition, Curve, Dimension, Measure, Missing, NumberTest};
+use super::clock::Clock;
 use super::measures::{read_at, value};
 
 /// Within this of an edge or threshold is on it (section 9.1).
@@ -63,7 +64,13 @@ impl Evaluation {
     }
 }
 
+/// Without any outage.
 pub fn evaluate(card: &Card, history: &History, t: i64) -> Evaluation {
+    evaluate_by(card, history, &Clock::plain(t))
+}
+
+pub fn evaluate_by(card: &Card, history: &History, clock: &Clock) -> Evaluation {
+    let t = clock.now;
     let mut dimensions: Vec<DimensionReading> = card
         .dimensions
         .iter()
@@ -72,7 +79,7 @@ pub fn evaluate(card: &Card, history: &History, t: i64) -> Evaluation {
             weight: 0.0,
             score: None,
             contribution: 0.0,
-            measures: dimension.measures.iter().map(|m| read(m, history, t)).collect(),
+            measures: dimension.measures.iter().map(|m| read(m, history, clock)).collect(),
         })
         .collect();
     let coverage = coverage(card, &dimensions);
@@ -93,10 +100,12 @@ pub fn evaluate(card: &Card, history: &History, t: i64) -> Evaluation {
     Evaluation { score: raw.filter(|_| covered && !in_grace), coverage, dimensions, gates }
 }
 
-fn read(measure: &Measure, history: &History, t: i64) -> Reading {
-    let known = value(measure, history, t);
+fn read(measure: &Measure, history: &History, clock: &Clock) -> Reading {
+    let source = measure.kind.source();
+    let known = value(measure, history, clock);
     let stale = measure.stale_after_ms.is_some_and(|stale_after_ms| {
-        read_at(measure, history, t).is_some_and(|read_at| t - read_at >= stale_after_ms)
+        read_at(measure, history, clock.of(source))
+            .is_some_and(|read_at| clock.elapsed(source, read_at) >= stale_after_ms)
     });
     let scored = known
         .filter(|_| !stale)
