@@ -25,6 +25,7 @@ pub mod kafka;
 pub mod partitioner;
 pub mod preset;
 pub mod routing;
+pub mod schema;
 pub mod simulate;
 pub mod task;
 pub mod telemetry;

@@ -8,6 +8,7 @@ mod init;
 mod line;
 mod replay;
 mod run;
+mod schema;
 mod scorecards;
 mod test;
 mod topics;
@@ -51,6 +52,8 @@ enum Command {
     Test(test::TestArgs),
     /// Names the scorecards that come with the product
     Scorecards(scorecards::ScorecardsArgs),
+    /// Prints or writes JSON Schemas of scorecards, settings and records
+    Schema(schema::SchemaArgs),
     /// Makes or lists the topics of the settings
     Topics(topics::TopicsArgs),
 }
@@ -86,6 +89,7 @@ pub fn main() -> ExitCode {
         Command::Init(args) => init::init(&args),
         Command::Test(args) => test::test(&args),
         Command::Scorecards(args) => scorecards::scorecards(&args),
+        Command::Schema(args) => schema::schema(&args),
         Command::Topics(args) => topics::topics(&args),
     };
     match outcome {

@@ -4,6 +4,7 @@
 //! scores themselves are worked out again from it, by the same code as ever.
 
 use compact_str::CompactString;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::score::{Breakdown, MeasureScore, MeasureStatus, dimension_score};
@@ -134,7 +135,7 @@ fn gate_reports<'a>(card: &'a Scorecard, breakdown: &Breakdown) -> Vec<GateRepor
 
 /// Everything about one account (domain page, section 7). Contributions and gate effects sum to the
 /// score, to 1e-9. Nothing is rounded.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct AccountReport<'a> {
     /// The account.
     pub account_id: &'a str,
@@ -165,7 +166,7 @@ pub struct AccountReport<'a> {
 }
 
 /// One dimension of a report.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct DimensionReport<'a> {
     /// Its id in the card.
     pub id: &'a str,
@@ -184,7 +185,7 @@ pub struct DimensionReport<'a> {
 }
 
 /// One measure of a report.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct MeasureReport<'a> {
     /// Its id in the card.
     pub id: &'a str,
@@ -208,7 +209,7 @@ pub struct MeasureReport<'a> {
 }
 
 /// A gate that holds.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct GateReport<'a> {
     /// Its id in the card.
     pub id: &'a str,
@@ -219,7 +220,7 @@ pub struct GateReport<'a> {
 }
 
 /// An alert that is pending or firing.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct AlertReport<'a> {
     /// The rule's id in the card.
     pub rule: &'a str,
