@@ -391,7 +391,7 @@ impl<B: Broker> Worker<B> {
             let shown = self.shared.view.hide(partition);
             // Whoever holds them now counts them; coming back they are counted anew.
             self.shared.metrics.drop_accounts(&self.shared.settings.card, &assigned.counted);
-            assigned.counted.accounts_by_band.clear();
+            assigned.counted.forget_what_is_now();
             if keep {
                 assigned.task.park();
                 let since = clock::monotonic();
