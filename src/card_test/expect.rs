@@ -1,8 +1,8 @@
 //! What a case expects at an instant.
 
 use crate::engine::scorecard::Scorecard;
-use crate::engine::time::Span;
 use crate::engine::scorecard::UNKNOWN_BAND;
+use crate::engine::time::Span;
 use crate::engine::yaml::{Field, Fields, nearest};
 
 /// How far a number may be off where the expectation does not say: what is written with two

@@ -11,9 +11,9 @@ use super::{Case, Happening};
 use crate::engine::Engine;
 use crate::engine::report::{AccountReport, MeasureReport};
 use crate::engine::scorecard::Scorecard;
+use crate::engine::scorecard::UNKNOWN_BAND;
 use crate::engine::time::{EventTime, Span};
 use crate::engine::verdict::{AlertChange, Decision};
-use crate::engine::scorecard::UNKNOWN_BAND;
 
 /// What came of one case.
 #[derive(Clone, Debug, PartialEq, Serialize)]

@@ -34,8 +34,8 @@ use self::scorecard::{AlertKind, Plan, Scorecard};
 use self::time::{EventTime, Span};
 use self::timers::Timers;
 use self::verdict::{
-    AlertBook, AlertChange, AlertStep, BandState, BandStep, Decision, Evidence, Moment,
-    Movement, Published, Verdict,
+    AlertBook, AlertChange, AlertStep, BandState, BandStep, Decision, Evidence, Moment, Movement,
+    Published, Verdict,
 };
 
 /// Most accounts [`Engine::warm_up`] takes at a time: enough waits to overlap, few enough that what

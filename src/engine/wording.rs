@@ -4,7 +4,9 @@
 
 use super::scorecard::{AlertKind, Comparison, Gate, GateEffect, Measure, Scorecard};
 use super::time::Span;
-use super::verdict::{AlertChange, AlertStep, Decision, Evidence, Movement, Part, Verdict, band_name};
+use super::verdict::{
+    AlertChange, AlertStep, Decision, Evidence, Movement, Part, Verdict, band_name,
+};
 
 /// How many reasons become sentences.
 pub const REASONS_TOLD: usize = 3;
@@ -100,7 +102,12 @@ fn fired_because(verdict: &Verdict, step: &AlertStep) -> String {
         }
         (AlertKind::Opportunity { measure, .. }, Evidence::InBandSince(since)) => {
             let rule = card.measure(*measure);
-            format!("{} for {} and {} is rising", capitalised(band), elapsed(at.since(since)), label(rule))
+            format!(
+                "{} for {} and {} is rising",
+                capitalised(band),
+                elapsed(at.since(since)),
+                label(rule)
+            )
         }
         (AlertKind::Coverage { below }, _) => format!(
             "Data went missing: {:.0} % of the score's weight has data, less than {:.0} %{held}",

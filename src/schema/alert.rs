@@ -6,7 +6,8 @@ use schemars::{JsonSchema, Schema};
 use serde_json::json;
 
 use super::scorecard::{OnProfile, exactly_one};
-use super::value::{Duration, Name, Number, Points, PositiveDuration, Score, Share, Text};
+use super::value::{Duration, Name, Number, Points, PositiveDuration, PositiveShare, Score, Text};
+use crate::engine::scorecard::Severity;
 
 /// What a rule watches; every rule has exactly one.
 const KINDS: [&str; 7] = [
@@ -59,21 +60,12 @@ pub struct Alert {
     cooldown: Option<Duration>,
 }
 
-/// How bad it is.
-#[derive(JsonSchema)]
-#[schemars(rename_all = "snake_case")]
-enum Severity {
-    Critical,
-    Warning,
-    Info,
-}
-
 /// One, or a list.
 #[derive(JsonSchema)]
 #[schemars(untagged)]
 enum OneOrMore<T> {
     One(T),
-    More(#[schemars(length(min = 1), extend("uniqueItems" = true))] Vec<T>),
+    More(#[schemars(length(min = 1))] Vec<T>),
 }
 
 /// One number, or one for each of several severities, a worse one harder to reach.
@@ -119,9 +111,8 @@ struct Silence {
 struct RenewalAtRisk {
     /// How near.
     within: Threshold<PositiveDuration>,
-    /// Bands of the card.
-    #[schemars(length(min = 1), extend("uniqueItems" = true))]
-    bands: Vec<Text>,
+    /// The band, or several.
+    bands: OneOrMore<Text>,
 }
 
 /// A band held for a time, and a measure that rises.
@@ -150,6 +141,8 @@ struct Rising {
     above: Option<Number>,
     /// `<`
     below: Option<Number>,
+    /// `=`
+    equals: Option<Number>,
 }
 
 /// Less of the weight is backed by data than there was.
@@ -157,7 +150,7 @@ struct Rising {
 #[schemars(deny_unknown_fields)]
 struct Coverage {
     /// Share of the weight, 0 to 1.
-    below: Threshold<Share>,
+    below: Threshold<PositiveShare>,
 }
 
 /// One kind a rule, and a comparison beside `measure` only.

@@ -37,7 +37,9 @@ fn input(source: Source) -> Topic {
 fn output(topic: OutputTopic) -> Option<Topic> {
     let (about, messages): (_, &'static [&'static str]) = match topic {
         OutputTopic::Events => ("What was decided, in order per account.", EVENTS),
-        OutputTopic::Scores => ("The latest report of each account; compacted.", &["account_report"]),
+        OutputTopic::Scores => {
+            ("The latest report of each account; compacted.", &["account_report"])
+        }
         OutputTopic::DeadLetters => {
             ("Records that could not be used, as they came, and why.", &["dead_letter"])
         }
@@ -46,7 +48,7 @@ fn output(topic: OutputTopic) -> Option<Topic> {
     Some(Topic { address: topic.default_topic(), action: "send", about, messages })
 }
 
-const EVENTS: &[&str] = &["band_changed.v1"];
+const EVENTS: &[&str] = &["band_changed.v1", "alert_fired.v1", "alert_resolved.v1"];
 
 /// The whole document.
 pub fn document() -> Value {
@@ -85,7 +87,8 @@ pub fn document() -> Value {
 }
 
 fn message(name: &str) -> Value {
-    let key = json!({ "kafka": { "key": { "type": "string", "description": "the account's id" } } });
+    let key =
+        json!({ "kafka": { "key": { "type": "string", "description": "the account's id" } } });
     if name == "dead_letter" {
         return json!({
             "title": "a record that could not be used",
@@ -135,8 +138,7 @@ fn dead_letter_headers() -> Value {
         ("__connect.errors.exception.message", "the reason, in a sentence"),
         ("barometer.errors.field", "which field is at fault, where one is"),
     ];
-    let properties = names.map(|(name, about)| {
-        (name.to_owned(), json!({ "type": "string", "description": about }))
-    });
+    let properties = names
+        .map(|(name, about)| (name.to_owned(), json!({ "type": "string", "description": about })));
     json!({ "type": "object", "properties": Map::from_iter(properties) })
 }

@@ -150,9 +150,7 @@ struct Payment {
 #[schemars(untagged)]
 enum TestInstant {
     Instant(Instant),
-    Relative(
-        #[schemars(extend("pattern" = r"^[+-]?\s*([0-9]+(ms|w|d|h|m|s))+\s*$"))] String,
-    ),
+    Relative(#[schemars(extend("pattern" = r"^[+-]?\s*([0-9]+(ms|w|d|h|m|s))+\s*$"))] String),
 }
 
 /// An answer or an assessment.
@@ -240,6 +238,8 @@ struct Expectation {
     fired: Option<Vec<Text>>,
     /// All that were resolved since the expectation before, with repeats.
     resolved: Option<Vec<Text>>,
+    /// How often the band changed since the expectation before.
+    band_changes: Option<Expected>,
 }
 
 /// A number that is expected.

@@ -18,8 +18,9 @@ mod value;
 
 use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, Schema};
-use serde_json::Value;
+use serde_json::{Value, json};
 
+use crate::engine::record::{Alert, BandChanged};
 use crate::engine::report::AccountReport;
 use crate::engine::yaml::nearest;
 
@@ -34,7 +35,7 @@ pub struct NamedSchema {
 }
 
 /// Every schema: files, then what is read, then what is written.
-pub const SCHEMAS: [NamedSchema; 9] = [
+pub const SCHEMAS: [NamedSchema; 12] = [
     named("scorecard", "a scorecard and its tests", file::<scorecard::Scorecard>),
     named("scorecard-tests", "tests in a file of their own", file::<card_test::CardTests>),
     named("settings", "the service's settings", file::<settings::Settings>),
@@ -43,6 +44,9 @@ pub const SCHEMAS: [NamedSchema; 9] = [
     named("payment_event", "an invoice's change of status", input::<event::PaymentEvent>),
     named("survey_event", "an answer or an assessment", input::<event::SurveyEvent>),
     named("account_profile", "what is known of an account", input::<event::AccountProfile>),
+    named("band_changed.v1", "an account changed its band", output::<BandChanged<'_>>),
+    named("alert_fired.v1", "an alert began, or became worse", alert_fired),
+    named("alert_resolved.v1", "an alert ended", alert_resolved),
     named("account_report", "everything about one account", output::<AccountReport<'_>>),
 ];
 
@@ -116,6 +120,21 @@ fn input<T: JsonSchema>() -> Value {
 /// What is written.
 fn output<T: JsonSchema>() -> Value {
     root::<T>(SchemaSettings::draft07().for_serialize()).into()
+}
+
+/// One type writes both: what tells them apart is added here.
+fn alert_fired() -> Value {
+    let mut schema = output::<Alert<'_>>();
+    let own = json!({ "properties": { "status": { "const": "firing" }, "ended_at": { "type": "null" }, "firing_id": false } });
+    schema["allOf"] = json!([own]);
+    schema
+}
+
+fn alert_resolved() -> Value {
+    let mut schema = output::<Alert<'_>>();
+    let ended = json!({ "status": { "const": "resolved" }, "ended_at": { "type": "string" }, "escalated_from": false });
+    schema["allOf"] = json!([{ "properties": ended, "required": ["firing_id"] }]);
+    schema
 }
 
 fn root<T: JsonSchema>(settings: SchemaSettings) -> Schema {

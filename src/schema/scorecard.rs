@@ -14,7 +14,7 @@ use super::alert::Alert;
 use super::card_test::Case;
 use super::value::{
     Color, Duration, EventText, MeasureName, Name, Number, Points, Positive, PositiveDuration,
-    PriorityName, ProfileStatusName, Score, Share, Text, names,
+    PriorityName, ProfileStatusName, Score, Share, Text, UrgencyName, names,
 };
 use crate::engine::scorecard::{MeasureKind, WindowUse};
 
@@ -47,7 +47,10 @@ pub struct Scorecard {
     /// How long settled tickets and invoices are kept for late statuses; default 90d.
     item_horizon: Option<PositiveDuration>,
     /// Rules that fire and resolve.
+    #[schemars(length(max = 64))]
     alerts: Option<Vec<Alert>>,
+    /// Who looks after accounts whose profile names nobody.
+    owner: Option<Text>,
     /// Cases that `barometer test` runs.
     tests: Option<Vec<Case>>,
 }
@@ -401,8 +404,31 @@ struct Band {
     below: Option<Score>,
     /// For dashboards.
     color: Option<Color>,
-    /// What to do with an account that enters it.
+    /// What to do with an account in it.
     action: Option<Text>,
+    /// How soon.
+    urgency: Option<UrgencyName>,
+    /// Parts of it with a recommendation of their own; the first that holds the account counts.
+    #[schemars(length(min = 1))]
+    sub_bands: Option<Vec<SubBand>>,
+}
+
+/// A part of a band: by score, by profile, or by both.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields, transform = by_score_or_profile)]
+struct SubBand {
+    /// Its name.
+    name: Name,
+    /// Scores up to and including this.
+    up_to: Option<Score>,
+    /// Scores below this.
+    below: Option<Score>,
+    /// Accounts whose profile is so.
+    when: Option<OnProfile>,
+    /// What to do with an account in it.
+    action: Option<Text>,
+    /// How soon.
+    urgency: Option<UrgencyName>,
 }
 
 /// What keeps the band from flapping.
@@ -440,6 +466,11 @@ fn up_to_or_below(schema: &mut Schema) {
     schema.insert("oneOf".to_owned(), exactly_one(&["up_to", "below"]));
 }
 
+fn by_score_or_profile(schema: &mut Schema) {
+    schema.insert("anyOf".to_owned(), exactly_one(&["up_to", "below", "when"]));
+    schema.insert("not".to_owned(), json!({ "required": ["up_to", "below"] }));
+}
+
 /// Edges rise, so the band that ends at 100 is the last one.
 fn one_band_ends_at_100(schema: &mut Schema) {
     let ends = json!({ "properties": { "up_to": { "const": 100 } }, "required": ["up_to"] });
@@ -461,7 +492,8 @@ fn worth_follows_combine(schema: &mut Schema) {
     let signed = json!({ "properties": { "weight": false }, "required": ["points"] });
     let weighted = json!({ "properties": { "points": false } });
     let no_weight = json!({ "weight": false, "combine": false });
-    let combine = |what: Value| json!({ "properties": { "combine": what }, "required": ["combine"] });
+    let combine =
+        |what: Value| json!({ "properties": { "combine": what }, "required": ["combine"] });
     let rules = json!([
         { "if": combine(json!({ "const": "points" })), "then": each_measure(unsigned, no_weight.clone()) },
         { "if": combine(json!({ "type": "object" })), "then": each_measure(signed, no_weight) },
@@ -480,7 +512,8 @@ fn keys_follow_the_kind(schema: &mut Schema) {
         names(&own.collect::<Vec<_>>())
     };
     let rule = |kinds: Vec<Value>, then: Value| {
-        let kind = json!({ "properties": { "measure": { "enum": kinds } }, "required": ["measure"] });
+        let kind =
+            json!({ "properties": { "measure": { "enum": kinds } }, "required": ["measure"] });
         json!({ "if": kind, "then": then })
     };
     let none = kinds(&|_, kind| kind.window_use() == WindowUse::None);
@@ -504,7 +537,25 @@ fn keys_follow_the_kind(schema: &mut Schema) {
             json!({ "properties": { "categories": false, "priorities": false } }),
         ),
         rule(not_of("survey."), json!({ "properties": { "surveys": false, "roles": false } })),
-        rule(names(&[("survey.assessment", ())]), json!({ "required": ["surveys"] })),
+        rule(
+            names(&[("survey.assessment", ())]),
+            json!({
+                "properties": { "surveys": { "items": { "not": { "enum": ["nps", "csat", "ces"] } } } },
+                "required": ["surveys"],
+            }),
+        ),
+        rule(
+            names(&[("survey.nps", ())]),
+            json!({ "properties": { "surveys": { "const": ["nps"] } } })
+        ),
+        rule(
+            names(&[("survey.csat", ())]),
+            json!({ "properties": { "surveys": { "const": ["csat"] } } })
+        ),
+        rule(
+            names(&[("survey.ces", ())]),
+            json!({ "properties": { "surveys": { "const": ["ces"] } } })
+        ),
     ]);
     schema.insert("allOf".to_owned(), rules);
 }

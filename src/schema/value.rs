@@ -10,7 +10,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde_json::Value;
 
 use crate::engine::event::{PaymentStatus, Priority, ProfileStatus, TicketStatus};
-use crate::engine::scorecard::MeasureKind;
+use crate::engine::scorecard::{MeasureKind, Severity, Urgency};
 use crate::engine::time::EventTime;
 
 macro_rules! values {
@@ -55,6 +55,8 @@ values! {
     Points = { "type": "number", "exclusiveMinimum": 0, "maximum": 100 };
     /// 0 to 1.
     Share = { "type": "number", "minimum": 0, "maximum": 1 };
+    /// More than 0, at most 1.
+    PositiveShare = { "type": "number", "exclusiveMinimum": 0, "maximum": 1 };
     /// A duration such as `28d`, `6h`, `90s` or `250ms`, several in a row as in `1d12h`, or 0.
     Duration = {
         "anyOf": [
@@ -76,6 +78,8 @@ values! {
     Color = { "type": "string", "pattern": r"^#([0-9a-fA-F]{3,4}|[0-9a-fA-F]{6}|[0-9a-fA-F]{8})$" };
     /// What a measure reads.
     MeasureName = { "enum": (names(&MeasureKind::NAMES)) };
+    /// How soon something is to be done.
+    UrgencyName = { "enum": (names(&Urgency::NAMES)) };
     /// A ticket's priority.
     PriorityName = { "enum": (names(&Priority::NAMES)) };
     /// A ticket's status.
@@ -103,5 +107,16 @@ impl JsonSchema for EventTime {
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({ "type": "string", "format": "date-time" })
+    }
+}
+
+/// In rules as in records.
+impl JsonSchema for Severity {
+    fn schema_name() -> Cow<'static, str> {
+        "Severity".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "description": "How bad it is.", "enum": (names(&Severity::NAMES)) })
     }
 }

@@ -338,9 +338,8 @@ impl AlertBook {
                         state.samples_after = now;
                         state.held_since = RuleState::IDLE.held_since;
                     }
-                    sequence.map(|firing_sequence| {
-                        (ended, AlertChange::Resolved { firing_sequence })
-                    })
+                    sequence
+                        .map(|firing_sequence| (ended, AlertChange::Resolved { firing_sequence }))
                 } else {
                     episode.level = before.max(reached.unwrap_or(0));
                     let change = if sequence.is_none() {
@@ -488,9 +487,10 @@ fn deadline(rule: &AlertRule, state: &RuleState, look: &Look<'_>) -> EventTime {
     };
     let best = state.episode.map(|episode| episode.level);
     // Levels that would still change something once they are reached.
-    let waiting = state.held_since.iter().enumerate().filter(|(level, since)| {
-        **since < EventTime::MAX && best.is_none_or(|best| *level > best)
-    });
+    let waiting =
+        state.held_since.iter().enumerate().filter(|(level, since)| {
+            **since < EventTime::MAX && best.is_none_or(|best| *level > best)
+        });
     let mut waits = false;
     for (_, since) in waiting {
         waits = true;

@@ -1,7 +1,7 @@
 //! Alert rules: one kind each, one severity or several levels.
 
-use super::super::{ALERT_RULES_MAX, AlertKind, AlertRule, Band, Comparison, Severity};
 use super::super::UNKNOWN_BAND;
+use super::super::{ALERT_RULES_MAX, AlertKind, AlertRule, Band, Comparison, Severity};
 use super::condition::{profile_condition, read_comparison, read_measure_id};
 use crate::engine::time::Span;
 use crate::engine::yaml::{Field, Fields, nearest};
@@ -61,8 +61,9 @@ fn read_alert(fields: &Fields<'_>, names: &Names<'_>) -> Option<AlertRule> {
         }
         "measure" => read_measure(fields, &field, names),
         "silence" => field.mapping(|fields| {
-            let (lasting, severities) =
-                fields.require("for").and_then(|field| read_levels(&field, Harder::Larger, lasting))?;
+            let (lasting, severities) = fields
+                .require("for")
+                .and_then(|field| read_levels(&field, Harder::Larger, lasting))?;
             Some((AlertKind::Silence { lasting }, severities))
         }),
         "renewal_at_risk" => field.mapping(|fields| {
@@ -124,9 +125,8 @@ fn read_score_drop(fields: &Fields<'_>) -> KindAndLevels {
             if points > 0.0 { Some(points) } else { field.expected("more than 0") }
         })
     });
-    let within = fields
-        .require("within")
-        .and_then(|field| field.span_in(Span::HOUR, Span::LONGEST));
+    let within =
+        fields.require("within").and_then(|field| field.span_in(Span::HOUR, Span::LONGEST));
     let at_most = fields.maybe("at_most", |field| field.number_in(0.0..=100.0));
     let (points, severities) = points?;
     Some((AlertKind::ScoreDrop { points, within: within?, at_most: at_most? }, severities))
@@ -178,9 +178,7 @@ fn read_bands(field: &Field<'_>, names: &Names<'_>) -> Option<Vec<usize>> {
         }
         let known = || bands.iter().map(|band| &*band.name);
         match nearest(name, known()) {
-            Some(near) => {
-                field.error(format!("names no band: `{name}`; did you mean `{near}`?"))
-            }
+            Some(near) => field.error(format!("names no band: `{name}`; did you mean `{near}`?")),
             None => field.error(format!(
                 "names no band: `{name}`; this card has {}",
                 known().collect::<Vec<_>>().join(", ")

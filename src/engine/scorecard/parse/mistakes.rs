@@ -4,7 +4,7 @@
 use super::*;
 
 /// A good card with something of everything, to make one mistake in at a time.
-const GOOD: &str = "\
+pub(crate) const GOOD: &str = "\
 scorecard: acme
 dimensions:
   - id: product_use
@@ -58,7 +58,7 @@ fn told(text: &str) -> Vec<String> {
 }
 
 /// `GOOD` with the first `from` replaced by `to`.
-fn spoiled(from: &str, to: &str) -> String {
+pub(crate) fn spoiled(from: &str, to: &str) -> String {
     assert!(GOOD.contains(from), "the good card has no `{from}`");
     GOOD.replacen(from, to, 1)
 }
@@ -70,7 +70,7 @@ fn the_good_card_is_good() {
 
 /// What is written instead of a part of the good card, and all that is told about it.
 #[rustfmt::skip]
-const MISTAKES: &[(&str, &str, &[&str])] = &[
+pub(crate) const MISTAKES: &[(&str, &str, &[&str])] = &[
     ("scorecard: acme", "scorecad: acme",
      &["card.yaml:1: scorecard is missing", "card.yaml:1: scorecad is not a known key; did you mean `scorecard`?"]),
     ("scorecard: acme", "scorecard: \"acme corp\"",

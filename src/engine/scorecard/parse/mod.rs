@@ -13,7 +13,7 @@ mod filter;
 mod gate;
 mod measure;
 #[cfg(test)]
-mod mistakes;
+pub(crate) mod mistakes;
 #[cfg(test)]
 mod tests;
 
@@ -51,6 +51,16 @@ impl Scorecard {
             _ => Err(log.into_problems()),
         }
     }
+}
+
+/// Every key the reader asks for in a card, as paths.
+#[cfg(test)]
+pub(crate) fn known_keys(text: &str) -> Vec<String> {
+    let log = Log::new("card.yaml");
+    if let Some(root) = Node::parse(&log, 0, text) {
+        Field::root(&root, &log).mapping(|fields| read_card(fields, text));
+    }
+    log.known_keys()
 }
 
 fn read_card(fields: &Fields<'_>, text: &str) -> Option<Scorecard> {
