@@ -46,6 +46,8 @@ pub struct Expectation {
     pub fired: Option<Vec<String>>,
     /// The rules that were resolved since the last expectation, likewise.
     pub resolved: Option<Vec<String>>,
+    /// The rules whose alert became worse since the last expectation, likewise.
+    pub escalated: Option<Vec<String>>,
     /// How often the band changed since the last expectation.
     pub band_changes: Option<Expected>,
 }
@@ -95,6 +97,7 @@ pub(super) fn read_expectation(
     let rule_ids = || card.map(|card| card.alerts.iter().map(|rule| &*rule.id).collect());
     let rules = |key| fields.maybe(key, |field| read_ids(field, "alert rule", rule_ids()));
     let (firing, fired, resolved) = (rules("firing"), rules("fired"), rules("resolved"));
+    let escalated = rules("escalated");
     let band_changes = fields.maybe("band_changes", read_expected);
     Some(Expectation {
         line: fields.whole().line(),
@@ -112,6 +115,7 @@ pub(super) fn read_expectation(
         firing: firing?,
         fired: fired?,
         resolved: resolved?,
+        escalated: escalated?,
         band_changes: band_changes?,
     })
 }

@@ -117,6 +117,7 @@ struct Since {
     band_changes: u32,
     fired: Vec<String>,
     resolved: Vec<String>,
+    escalated: Vec<String>,
 }
 
 impl Since {
@@ -128,7 +129,7 @@ impl Since {
                     let rule = verdict.card.alerts[step.rule].id.clone();
                     match step.change {
                         AlertChange::Fired => self.fired.push(rule),
-                        AlertChange::Escalated { .. } => {}
+                        AlertChange::Escalated { .. } => self.escalated.push(rule),
                         AlertChange::Resolved { .. } => self.resolved.push(rule),
                     }
                 }
@@ -190,6 +191,7 @@ impl Finding<'_> {
         for (what, wanted, found) in [
             ("fired", &expectation.fired, &since.fired),
             ("resolved", &expectation.resolved, &since.resolved),
+            ("escalated", &expectation.escalated, &since.escalated),
         ] {
             if let Some(wanted) = wanted {
                 self.ids(what, wanted, found.iter().map(String::as_str).collect());

@@ -54,6 +54,9 @@ pub(super) fn read_alerts(field: &Field<'_>, names: &Names<'_>) -> Option<Vec<Al
 fn read_alert(fields: &Fields<'_>, names: &Names<'_>) -> Option<AlertRule> {
     let id = fields.require("id").and_then(|field| field.name().map(str::to_string));
     let kind = fields.exactly_one(&KINDS).and_then(|(key, field)| match key {
+        _ if key != "band_entered" && key != "measure" && !field.is_mapping() => {
+            field.expected(format!("a mapping such as `{}`", example(key)))
+        }
         "score_drop" => field.mapping(read_score_drop),
         "band_entered" => {
             let bands = read_bands(&field, names)?;
@@ -115,6 +118,19 @@ fn read_alert(fields: &Fields<'_>, names: &Names<'_>) -> Option<AlertRule> {
     })
 }
 
+/// What a kind that takes several things may look like.
+fn example(kind: &str) -> &'static str {
+    match kind {
+        "score_drop" => "{ points: 25, within: 28d, at_most: 50 }",
+        "silence" => "{ for: 14d }",
+        "renewal_at_risk" => "{ within: 90d, bands: [red, yellow] }",
+        "opportunity" => {
+            "{ band: green, for: 30d, rising: { measure: usage_trend, at_least: 1.2 } }"
+        }
+        _ => "{ below: 0.5 }",
+    }
+}
+
 /// A kind, and its severities where it has levels.
 type KindAndLevels = Option<(AlertKind, Option<Vec<Severity>>)>;
 
@@ -149,6 +165,9 @@ fn read_opportunity(fields: &Fields<'_>, names: &Names<'_>) -> KindAndLevels {
     let bands = fields.require("band").and_then(|field| read_bands(&field, names));
     let lasting = fields.require("for").and_then(|field| field.span());
     let rising = fields.require("rising").and_then(|field| {
+        if !field.is_mapping() {
+            return field.expected("a mapping such as `{ measure: usage_trend, at_least: 1.2 }`");
+        }
         field.mapping(|fields| {
             let measure =
                 fields.require("measure").and_then(|id| read_measure_id(&id, names.measures));
