@@ -1,11 +1,13 @@
 //! The command line: one file a command.
 
 mod check;
+mod compare;
 mod demo;
 mod explain;
 mod generate;
 mod init;
 mod line;
+mod progress;
 mod replay;
 mod run;
 mod schema;
@@ -17,6 +19,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
+use progress::Progress;
 
 use crate::config::{Config, LogFormat, LogLevel, Overrides, ScorecardChoice};
 use crate::engine::event::Source;
@@ -46,6 +49,8 @@ enum Command {
     Init(init::InitArgs),
     /// Tells all mistakes in scorecards, their tests and the settings
     Check(check::CheckArgs),
+    /// Puts one history through two scorecards and tells where they differ
+    Compare(compare::CompareArgs),
     /// Explains one account's score: its parts, what moved it, what would lift it
     Explain(explain::ExplainArgs),
     /// Runs the tests that stand in scorecards, or in files of their own
@@ -85,6 +90,7 @@ pub fn main() -> ExitCode {
         Command::Replay(args) => replay::replay(&args),
         Command::Generate(args) => generate::generate(&args),
         Command::Check(args) => check::check(&args),
+        Command::Compare(args) => compare::compare(&args),
         Command::Explain(args) => explain::explain(&args),
         Command::Init(args) => init::init(&args),
         Command::Test(args) => test::test(&args),
@@ -164,10 +170,23 @@ fn only_scorecard(config: &Config) -> Result<&ScorecardChoice, CliError> {
 fn read_feed(paths: &[PathBuf]) -> Result<Feed, CliError> {
     let topics = Source::ALL.map(|source| (source.default_topic().to_owned(), source));
     let mut reader = FeedReader::new(topics.to_vec());
+    let mut progress = Progress::new("reading lines:", 0, false);
     for path in paths {
-        reader.add_path(path).map_err(CliError::failure)?;
+        reader.add_path_watched(path, |lines| progress.at(lines)).map_err(CliError::failure)?;
     }
+    drop(progress);
     Ok(reader.finish())
+}
+
+/// Says that lines and records were left out, where nobody tells them one by one.
+fn warn_of_unused(feed: &Feed, bad_records: u64) {
+    let lines = feed.line_error_count();
+    if lines + bad_records > 0 {
+        eprintln!(
+            "warning: {lines} lines and {bad_records} records could not be used, `barometer replay` \
+             says why"
+        );
+    }
 }
 
 fn show_warnings(warnings: &[crate::engine::yaml::Problem]) {

@@ -3,10 +3,12 @@
 #![expect(dead_code, reason = "only their shape is used")]
 
 use schemars::{JsonSchema, Schema};
-use serde_json::json;
+use serde_json::{Map, Value, json};
 
 use super::scorecard::{OnProfile, exactly_one};
-use super::value::{Duration, Name, Number, Points, PositiveDuration, PositiveShare, Score, Text};
+use super::value::{
+    BandName, Duration, Name, Number, Points, PositiveDuration, PositiveShare, Score, Text,
+};
 use crate::engine::scorecard::Severity;
 
 /// What a rule watches; every rule has exactly one.
@@ -29,7 +31,7 @@ pub struct Alert {
     /// The score fell from its highest within a time.
     score_drop: Option<ScoreDrop>,
     /// The published band is one of these.
-    band_entered: Option<OneOrMore<Text>>,
+    band_entered: Option<OneOrMore<BandName>>,
     /// A measure of the card, by its id, compares so.
     measure: Option<Text>,
     /// With `measure`: `>`
@@ -112,7 +114,7 @@ struct RenewalAtRisk {
     /// How near.
     within: Threshold<PositiveDuration>,
     /// The band, or several.
-    bands: OneOrMore<Text>,
+    bands: OneOrMore<BandName>,
 }
 
 /// A band held for a time, and a measure that rises.
@@ -120,7 +122,7 @@ struct RenewalAtRisk {
 #[schemars(deny_unknown_fields)]
 struct Opportunity {
     /// The band, or several.
-    band: OneOrMore<Text>,
+    band: OneOrMore<BandName>,
     /// For how long.
     r#for: Duration,
     /// The measure that rises.
@@ -153,13 +155,32 @@ struct Coverage {
     below: Threshold<PositiveShare>,
 }
 
-/// One kind a rule, and a comparison beside `measure` only.
+/// One kind a rule, a comparison beside `measure` only, and a severity only where no level says it.
 fn one_kind(schema: &mut Schema) {
     let comparisons = ["above", "below", "at_least", "at_most"];
+    let none: Map<_, _> =
+        comparisons.map(|key| (key.to_owned(), false.into())).into_iter().collect();
+    let levels = json!({ "type": "object" });
+    let in_kind = |kind: &str, key: &str| {
+        let inside = json!({ "properties": { key: levels }, "required": [key] });
+        json!({ "properties": { kind: inside }, "required": [kind] })
+    };
+    let beside = |key: &str| json!({ "properties": { key: levels }, "required": [key] });
+    let mut with_levels: Vec<Value> = comparisons.map(beside).into();
+    with_levels.extend([
+        in_kind("score_drop", "points"),
+        in_kind("silence", "for"),
+        in_kind("renewal_at_risk", "within"),
+        in_kind("coverage", "below"),
+    ]);
+    let rules = json!([
+        {
+            "if": { "required": ["measure"] },
+            "then": { "oneOf": exactly_one(&comparisons) },
+            "else": { "properties": none },
+        },
+        { "if": { "anyOf": with_levels }, "then": { "properties": { "severity": false } } },
+    ]);
     schema.insert("oneOf".to_owned(), exactly_one(&KINDS));
-    schema.insert("if".to_owned(), json!({ "required": ["measure"] }));
-    schema.insert("then".to_owned(), json!({ "oneOf": exactly_one(&comparisons) }));
-    let none = comparisons.map(|key| (key.to_owned(), false.into()));
-    let none: serde_json::Map<_, _> = none.into_iter().collect();
-    schema.insert("else".to_owned(), json!({ "properties": none }));
+    schema.insert("allOf".to_owned(), rules);
 }

@@ -236,6 +236,8 @@ struct Expectation {
     firing: Option<Vec<Text>>,
     /// All that fired since the expectation before, with repeats.
     fired: Option<Vec<Text>>,
+    /// All that became worse since the expectation before, with repeats.
+    escalated: Option<Vec<Text>>,
     /// All that were resolved since the expectation before, with repeats.
     resolved: Option<Vec<Text>>,
     /// How often the band changed since the expectation before.

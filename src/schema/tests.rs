@@ -267,6 +267,12 @@ const FOR_THE_READER: &[&str] = &[
     "- { id: late, cap: 1, when: { measure: open, above: 9 }, reason: x }\n  - { id: late,",
     "up_to: 75, color",
     "name: red",
+    "id: drop,",
+    "band_entered: rad",
+    "warning: 40, critical: 25",
+    "{ points: 25, within: 5m",
+    "measure: overdu, above: 30",
+    "within: { warning: 30d, critical: 90d }, bands: red",
 ];
 
 #[test]

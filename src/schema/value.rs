@@ -78,6 +78,10 @@ values! {
     Color = { "type": "string", "pattern": r"^#([0-9a-fA-F]{3,4}|[0-9a-fA-F]{6}|[0-9a-fA-F]{8})$" };
     /// What a measure reads.
     MeasureName = { "enum": (names(&MeasureKind::NAMES)) };
+    /// A band of the card; `unknown` is none.
+    BandName = {
+        "type": ["string", "number", "boolean"], "pattern": r"\S", "not": { "const": "unknown" },
+    };
     /// How soon something is to be done.
     UrgencyName = { "enum": (names(&Urgency::NAMES)) };
     /// A ticket's priority.
