@@ -90,7 +90,7 @@ band changes                           4         4
   reversed within 14 days              -         -
 alerts fired                           0         0
   per 100 accounts a month           0.0       0.0
-  escalated                              0         0
+  escalated                            0         0
 
 in different bands at the end: 2 of 4
 A \\ B         red   green  unknown

@@ -9,6 +9,9 @@ mod band;
 mod condition;
 mod curve;
 mod dimension;
+mod doubt;
+#[cfg(test)]
+mod doubts;
 mod filter;
 mod gate;
 mod measure;
@@ -94,7 +97,7 @@ fn read_card(fields: &Fields<'_>, text: &str) -> Option<Scorecard> {
     let owner = fields.maybe("owner", |field| field.text().map(str::to_string));
     fields.or("tests", (), |field| field.list().map(drop))?;
 
-    Some(Scorecard {
+    let card = Scorecard {
         id: id?.to_string(),
         description: description?.trim().to_string(),
         hash: format!("{:032x}", xxhash_rust::xxh3::xxh3_128(text.as_bytes())),
@@ -109,7 +112,9 @@ fn read_card(fields: &Fields<'_>, text: &str) -> Option<Scorecard> {
         item_horizon: item_horizon?,
         alerts: alerts?,
         owner: owner?,
-    })
+    };
+    doubt::warn(fields, &card);
+    Some(card)
 }
 
 /// `weighted`, `mean`, `points`, or `{ signed: { start: 50 } }`.
