@@ -22,6 +22,7 @@ pub mod compare;
 pub mod config;
 pub mod explain;
 pub mod http;
+pub mod in_force;
 pub mod input;
 pub mod kafka;
 pub mod partitioner;

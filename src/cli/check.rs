@@ -87,11 +87,6 @@ impl Found {
         };
         let cards = loaded.config.scorecards.len();
         self.tell(&name, &loaded.warnings, &format!("{cards} scorecards"));
-        // What `run` would refuse.
-        if let Err(error) = super::only_scorecard(&loaded.config) {
-            eprintln!("{name}: {error}");
-            self.errors += 1;
-        }
         for choice in &loaded.config.scorecards {
             if let ScorecardFile::Path(path) = &choice.file {
                 self.check_card(path);

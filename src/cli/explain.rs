@@ -87,7 +87,7 @@ pub fn explain(args: &ExplainArgs) -> Result<(), CliError> {
             print!("{}", explain::text(&subject, since));
         }
         OutputFormat::Json => {
-            let report = serde_json::to_string(&snapshot.report(&card));
+            let report = serde_json::to_string(&snapshot.report());
             println!("{}", report.expect("texts and numbers always become JSON"));
         }
     }

@@ -21,7 +21,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 use progress::Progress;
 
-use crate::config::{Config, LogFormat, LogLevel, Overrides, ScorecardChoice};
+use crate::config::{Config, LogFormat, LogLevel, Overrides};
 use crate::engine::event::Source;
 use crate::engine::yaml::Severity;
 use crate::input::{Feed, FeedReader};
@@ -152,17 +152,6 @@ impl SettingsArgs {
         show_warnings(&loaded.warnings);
         start_logging(&loaded.config)?;
         Ok(loaded.config)
-    }
-}
-
-/// The one scorecard of the settings; more of them are not understood yet.
-fn only_scorecard(config: &Config) -> Result<&ScorecardChoice, CliError> {
-    match config.scorecards.as_slice() {
-        [choice] => Ok(choice),
-        choices => Err(CliError::Usage(format!(
-            "scorecards: {} are listed, expected one: choosing by profile is not there yet",
-            choices.len()
-        ))),
     }
 }
 

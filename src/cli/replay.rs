@@ -191,12 +191,11 @@ impl<W: Write> Replay<W> {
 
     fn print_reports(&mut self) -> Result<(), Stop> {
         for engine in &mut self.engines {
-            let card = Arc::clone(engine.card());
             let mut ids: Vec<String> = engine.account_ids().map(str::to_owned).collect();
             ids.sort_unstable();
             for id in ids {
                 let snapshot = engine.snapshot(&id).expect("the engine has just named it");
-                let report = snapshot.report(&card);
+                let report = snapshot.report();
                 serde_json::to_writer(&mut self.out, &report).map_err(io::Error::from)?;
                 writeln!(self.out)?;
             }

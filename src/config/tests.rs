@@ -82,6 +82,8 @@ engine.min_commit_gap: 20ms
 engine.catch_up_commit_interval: 1s
 engine.task_time: wall
 engine.publish_from: (the first start)
+engine.scorecard_check_interval: 10s
+engine.alert_on_rules_change: false
 scores.min_interval: 1m
 http.listen: 127.0.0.1:9650
 log.format: text

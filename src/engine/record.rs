@@ -36,6 +36,8 @@ pub struct BandChanged<'a> {
     pub from: &'a str,
     /// The band entered.
     pub to: &'a str,
+    /// `score`, or `rules` where the account is judged by others than before.
+    pub cause: &'static str,
     /// The part of the band entered that holds the account, if it has parts.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sub_band: Option<&'a str>,
@@ -134,6 +136,8 @@ pub struct Alert<'a> {
     pub coverage: f64,
     /// Sources whose outage holds this account's clock.
     pub degraded: Vec<&'a str>,
+    /// `score`, or `rules` where the account is judged by others than before.
+    pub cause: &'static str,
     /// One line, at most 1,024 characters.
     pub summary: String,
     /// Sentences: why it fired or ended, then what moved the score most.
@@ -206,8 +210,9 @@ fn band_changed(verdict: &Verdict, from: Option<usize>, to: Option<usize>) -> Ba
         name: verdict.name.as_deref(),
         owner: verdict.owner.as_deref(),
         sequence: verdict.sequence,
-        from: band_name(card, from),
+        from: verdict.left.as_deref().unwrap_or(band_name(card, from)),
         to: band_name(card, to),
+        cause: verdict.cause.name(),
         sub_band: advice.sub_band,
         entered_at: verdict.at,
         score: verdict.score,
@@ -251,6 +256,7 @@ fn alert<'a>(verdict: &'a Verdict, step: &AlertStep) -> Alert<'a> {
         previous_score: verdict.previous_score,
         coverage: verdict.coverage,
         degraded: Vec::new(),
+        cause: verdict.cause.name(),
         summary: wording::summary(verdict),
         explanation: wording::explanation(verdict),
         changes: changes(verdict),
@@ -304,6 +310,7 @@ fn change<'a>(verdict: &'a Verdict, movement: &Movement) -> Change<'a> {
             (gate.id.as_str(), None, Some(wording::gate_reason(gate, movement.points)))
         }
         Part::StartAndClamp => ("start_and_clamp", None, None),
+        Part::Rules => ("rules", None, Some("the rules changed".to_owned())),
     };
     Change {
         id,
