@@ -143,7 +143,11 @@ pub fn read_scorecard(path: &Path) -> Result<(Arc<Scorecard>, Vec<Problem>), Str
     parse_scorecard(&name, &text)
 }
 
-fn parse_scorecard(name: &str, text: &str) -> Result<(Arc<Scorecard>, Vec<Problem>), String> {
+/// Reads a scorecard's text, with its warnings; `name` is for messages.
+///
+/// # Errors
+/// All problems of the text.
+pub fn parse_scorecard(name: &str, text: &str) -> Result<(Arc<Scorecard>, Vec<Problem>), String> {
     match Scorecard::parse(name, text) {
         Ok(parsed) => Ok((Arc::new(parsed.scorecard), parsed.warnings)),
         Err(problems) => Err(all_problems(&problems)),

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use clap::Args;
 
+use super::progress::Progress;
 use super::{CliError, OutputFormat, line, read_feed, show_warnings};
 use crate::app;
 use crate::config::ScorecardFile;
@@ -121,7 +122,9 @@ impl<W: Write> Replay<W> {
         let mut last = EventTime::MIN;
         let in_time =
             |record: &Record<'_>| args.as_of.is_none_or(|as_of| record.record_time <= as_of);
-        for record in feed.records().take_while(in_time) {
+        let mut progress = Progress::new("replaying", feed.len() as u64, true);
+        for (index, record) in feed.records().take_while(in_time).enumerate() {
+            progress.at(index as u64);
             last = record.record_time;
             self.advance_to(last)?;
             self.take(&record, args.strict)?;

@@ -1,5 +1,6 @@
 //! Verdicts as records: key, CloudEvents headers in Kafka's binary content mode, JSON payload.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::scorecard::{Severity, Urgency};
@@ -19,7 +20,7 @@ pub struct EncodedRecord {
 }
 
 /// The payload of `barometer.band_changed.v1`.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct BandChanged<'a> {
     /// The account.
     pub account_id: &'a str,
@@ -74,7 +75,7 @@ pub struct BandChanged<'a> {
 }
 
 /// One part of a score that moved.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct Change<'a> {
     /// The measure's or gate's id in the card; `start_and_clamp` under `signed`.
     pub id: &'a str,
@@ -97,7 +98,7 @@ pub struct Change<'a> {
 
 /// The payload of `barometer.alert_fired.v1` and `barometer.alert_resolved.v1`. It maps one to one
 /// onto what Alertmanager, PagerDuty and Slack take.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct Alert<'a> {
     /// Account and rule: the same for all records of one episode, and of later ones of the rule.
     pub dedup_key: String,
@@ -189,7 +190,7 @@ pub fn encode(verdict: &Verdict, source: &str) -> EncodedRecord {
             ("ce_source", source.to_owned()),
             ("ce_subject", verdict.account_id.to_string()),
             ("ce_time", verdict.at.to_string()),
-            ("ce_dataschema", format!("barometer/{schema}")),
+            ("ce_dataschema", format!("urn:barometer:{schema}")),
             ("content-type", "application/json".to_owned()),
         ],
         payload: json.expect("strings and numbers always become JSON"),

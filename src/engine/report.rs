@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use compact_str::CompactString;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::score::{Breakdown, MeasureScore, MeasureStatus, dimension_score};
@@ -153,7 +154,7 @@ fn alert_report<'a>(card: &'a Scorecard, standing: &AlertStanding) -> AlertRepor
 
 /// Everything about one account (domain page, section 7). Contributions and gate effects sum to the
 /// score, to 1e-9. Nothing is rounded.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct AccountReport<'a> {
     /// The account.
     pub account_id: &'a str,
@@ -184,7 +185,7 @@ pub struct AccountReport<'a> {
 }
 
 /// One dimension of a report.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct DimensionReport<'a> {
     /// Its id in the card.
     pub id: &'a str,
@@ -203,7 +204,7 @@ pub struct DimensionReport<'a> {
 }
 
 /// One measure of a report.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct MeasureReport<'a> {
     /// Its id in the card.
     pub id: &'a str,
@@ -230,7 +231,7 @@ pub struct MeasureReport<'a> {
 }
 
 /// A gate that holds.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct GateReport<'a> {
     /// Its id in the card.
     pub id: &'a str,
@@ -241,7 +242,7 @@ pub struct GateReport<'a> {
 }
 
 /// An alert that is pending or firing.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct AlertReport<'a> {
     /// The rule's id in the card.
     pub rule: &'a str,
