@@ -37,6 +37,7 @@ pub struct Comparison {
 
 #[derive(Debug)]
 struct Side {
+    card: Arc<Scorecard>,
     engine: Engine,
     counts: Counts,
     /// Each account's last change from one band to another, to see it taken back.
@@ -217,8 +218,8 @@ fn days(instant: EventTime) -> f64 {
 
 impl Side {
     fn new(card: Arc<Scorecard>) -> Side {
-        let engine = Engine::new(card, EventTime::MIN);
-        Side { engine, counts: Counts::default(), last_changes: HashMap::new() }
+        let engine = Engine::new(Arc::clone(&card), EventTime::MIN);
+        Side { card, engine, counts: Counts::default(), last_changes: HashMap::new() }
     }
 
     /// Counts what was decided since the last time.
@@ -252,27 +253,25 @@ impl Side {
 
     /// The card's bands, worst first, and `unknown`.
     fn band_names(&self) -> Vec<String> {
-        let names = self.engine.card().bands.iter().map(|band| band.name.clone());
+        let names = self.card.bands.iter().map(|band| band.name.clone());
         names.chain([UNKNOWN_BAND.to_owned()]).collect()
     }
 
     fn judge(&mut self, account_id: &str) -> (usize, Judgement) {
-        let card = Arc::clone(self.engine.card());
         let snapshot = self.engine.snapshot(account_id).expect("both engines saw every event");
         let band = snapshot.band.current();
-        let position = band.unwrap_or(card.bands.len());
-        let score = snapshot.breakdown(&card).score;
-        (position, Judgement { band: band_name(&card, band).to_owned(), score })
+        let position = band.unwrap_or(self.card.bands.len());
+        let score = snapshot.breakdown().score;
+        (position, Judgement { band: band_name(&self.card, band).to_owned(), score })
     }
 
     fn outcome(self, account_months: f64) -> CardOutcome {
-        let card = self.engine.card();
         let per_month =
             |count: u64| (account_months > 0.0).then(|| 100.0 * count as f64 / account_months);
         let Counts { between_bands, reversed, .. } = self.counts;
         CardOutcome {
-            scorecard: card.id.clone(),
-            scorecard_hash: card.hash.clone(),
+            scorecard: self.card.id.clone(),
+            scorecard_hash: self.card.hash.clone(),
             counts: self.counts,
             band_changes_per_100_accounts_month: per_month(self.counts.band_changes),
             alerts_per_100_accounts_month: per_month(self.counts.alerts_fired),

@@ -152,6 +152,10 @@ struct Engine {
     task_time: Option<Filled<TaskTime>>,
     /// Nothing is published for task times before this; default the first start.
     publish_from: Option<Filled<Instant>>,
+    /// How often the scorecards' files are looked at for changes; 0s never, at most 1d, default 10s.
+    scorecard_check_interval: Option<Filled<Duration>>,
+    /// Whether a change of rules may fire alerts; default false.
+    alert_on_rules_change: Option<Filled<bool>>,
 }
 
 #[derive(JsonSchema)]
