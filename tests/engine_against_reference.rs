@@ -97,7 +97,6 @@ fn reports_and_verdicts_agree_with_overrides() {
 
 /// Compares while one source now and then falls silent.
 #[test]
-#[ignore = "the engine has no outage guard yet"]
 fn reports_and_verdicts_agree_through_outages() {
     check(60, cases_with_outages(), |case| {
         let mut both = Both::with_outage_guard(&case.card);
