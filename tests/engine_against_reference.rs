@@ -18,6 +18,7 @@ use std::collections::BTreeMap;
 use histories::harness::check;
 use histories::{
     Arrival, Case, cases, cases_with_alerts, cases_with_outages, cases_with_overrides, crowds,
+    stories,
 };
 use judge::Both;
 use reference::model::Decision;
@@ -77,10 +78,15 @@ fn reports_and_verdicts_agree_on_dense_histories() {
     check(40, cases(250), |case| agrees(case, false));
 }
 
+#[test]
+fn reports_and_verdicts_agree_on_small_stories_of_alerts() {
+    check(800, stories(), |case| agrees(case, false));
+}
+
 /// Publishing begins somewhere in the history: on a record, beside one, or between two.
 #[test]
 fn reports_and_verdicts_agree_after_a_quiet_start() {
-    check(300, cases_with_alerts(1..=5, 60), |case| {
+    check(200, cases_with_alerts(1..=5, 60), |case| {
         let dice = |index: usize| usize::from(case.choices[index]);
         let at = case.arrivals[dice(0) % case.arrivals.len()].record_time_ms;
         let day = (at.div_euclid(DAY_MS) + 1) * DAY_MS;
@@ -260,7 +266,7 @@ fn accounts_do_not_influence_each_other() {
 #[test]
 fn every_kind_of_alert_fires_grows_worse_and_is_resolved() {
     let told = RefCell::new(BTreeMap::<_, [u32; 3]>::new());
-    check(400, cases_with_alerts(1..=5, 60), |case| {
+    check(250, cases_with_alerts(1..=5, 60), |case| {
         let card = Card::parse(&case.card);
         let mut model = Model::new(card.clone());
         for arrival in &case.arrivals {
