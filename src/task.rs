@@ -17,7 +17,7 @@ use crate::broker::{
 use crate::engine::event::{self, DecodeLimits, ReasonCode, Source};
 use crate::engine::record;
 use crate::engine::report::Snapshot;
-use crate::engine::scorecard::Scorecard;
+use crate::engine::rules::Rules;
 use crate::engine::time::{EventTime, Span};
 use crate::engine::verdict::Verdict;
 use crate::engine::{Engine, WARM_UP_MAX};
@@ -42,8 +42,6 @@ pub enum TaskTime {
 /// What all tasks have in common.
 #[derive(Clone, Debug)]
 pub struct TaskSettings {
-    /// The rules.
-    pub card: Arc<Scorecard>,
     /// What records may look like.
     pub limits: DecodeLimits,
     /// What drives task time.
@@ -135,6 +133,7 @@ impl<R: InputRecord> Task<R> {
     pub fn new(
         partition: i32,
         settings: Arc<TaskSettings>,
+        rules: Arc<Rules>,
         start: &[(Source, i64)],
         publish_from: EventTime,
         commits: u64,
@@ -153,7 +152,7 @@ impl<R: InputRecord> Task<R> {
         feeds.sort_by_key(|feed| feed.source);
         Task {
             partition,
-            engine: Engine::new(Arc::clone(&settings.card), publish_from),
+            engine: Engine::with_rules(rules, publish_from),
             settings,
             publish_from,
             feeds,
@@ -265,6 +264,13 @@ impl<R: InputRecord> Task<R> {
             self.collect_verdicts();
         }
         Ok(taken)
+    }
+
+    /// Goes over to other rules; what changes with them goes out with the next commit.
+    pub fn change_rules(&mut self, rules: Arc<Rules>) {
+        self.engine.change_rules(rules);
+        self.collect_verdicts();
+        self.stirred = true;
     }
 
     /// Takes note of the wall time: a report that was held back may be due by now.
@@ -448,7 +454,7 @@ impl<R: InputRecord> Task<R> {
                 let judged = self.judged.contains(&snapshot.account_id);
                 let interval = self.settings.scores_min_interval;
                 if self.scores.may_publish(&snapshot.account_id, judged, now, interval) {
-                    let record = score_record(&snapshot, &self.settings.card);
+                    let record = score_record(&snapshot);
                     self.write(record);
                 }
             }
@@ -456,7 +462,7 @@ impl<R: InputRecord> Task<R> {
         }
         for account_id in self.scores.take_due(now) {
             if let Some(snapshot) = self.engine.snapshot(&account_id) {
-                let record = score_record(&snapshot, &self.settings.card);
+                let record = score_record(&snapshot);
                 self.write(record);
             }
         }
@@ -620,8 +626,8 @@ fn event_record(verdict: &Verdict, event_source: &str) -> OutputRecord {
     }
 }
 
-fn score_record(snapshot: &Snapshot, card: &Scorecard) -> OutputRecord {
-    let report = snapshot.report(card);
+fn score_record(snapshot: &Snapshot) -> OutputRecord {
+    let report = snapshot.report();
     let json = serde_json::to_vec(&report).expect("strings and numbers always become JSON");
     let content_type = ("content-type".to_owned(), Some(b"application/json".to_vec()));
     OutputRecord {

@@ -19,6 +19,7 @@ use crate::engine::Stats;
 use crate::engine::event::Source;
 use crate::engine::report::Snapshot;
 use crate::engine::time::EventTime;
+use crate::in_force::InForce;
 use crate::routing::{Routing, RoutingError};
 use crate::task::{CommitNote, Task, TaskSettings};
 use crate::telemetry::metrics::{Metrics, Outcome};
@@ -60,6 +61,8 @@ pub struct CommitPace {
 pub struct Shared {
     /// What all tasks have in common.
     pub settings: Arc<TaskSettings>,
+    /// The rules they judge by.
+    pub rules: Arc<InForce>,
     /// Where keys belong.
     pub routing: Arc<Routing>,
     /// What readers see.
@@ -101,6 +104,10 @@ pub struct Worker<B: Broker> {
     /// No commit is tried before this, after one failed.
     retry: Option<Retry>,
     trouble_logged: Option<Instant>,
+    /// Of the rules that the tasks follow.
+    rules_version: u64,
+    /// Whether a task that came back may follow older ones.
+    rules_unsure: bool,
 }
 
 struct Assigned<R> {
@@ -160,6 +167,8 @@ impl<B: Broker> Worker<B> {
             last_commit: clock::monotonic(),
             retry: None,
             trouble_logged: None,
+            rules_version: 0,
+            rules_unsure: true,
         }
     }
 
@@ -189,6 +198,10 @@ impl<B: Broker> Worker<B> {
             }
             Err(error) => self.trouble(error)?,
         }
+        // Between two commits: what one of them holds was judged by the same rules.
+        if self.retry.is_none() {
+            self.follow_rules();
+        }
         if let Some(ends) = self.broker.end_offsets() {
             self.trouble_over();
             self.ends = Some(ends);
@@ -205,6 +218,26 @@ impl<B: Broker> Worker<B> {
             self.try_commit()?;
         }
         Ok(())
+    }
+
+    /// Has tasks go over to the rules in force, if they are others than theirs.
+    fn follow_rules(&mut self) {
+        let version = self.shared.rules.version();
+        if self.rules_version == version && !self.rules_unsure {
+            return;
+        }
+        (self.rules_version, self.rules_unsure) = (version, false);
+        let rules = self.shared.rules.rules();
+        for (partition, Assigned { task, counted }) in &mut self.tasks {
+            let old = Arc::clone(task.engine().rules());
+            if Arc::ptr_eq(&old, &rules) {
+                continue;
+            }
+            self.shared.metrics.drop_accounts(&old, counted);
+            counted.cards.clear();
+            task.change_rules(Arc::clone(&rules));
+            info!(worker = self.number, partition, "task judges by other rules");
+        }
     }
 
     /// Short enough to see a stop and a due commit in time.
@@ -317,6 +350,7 @@ impl<B: Broker> Worker<B> {
         committed: &[(Input, Option<&Committed>)],
     ) -> Option<Assigned<B::Record>> {
         let Parked { mut assigned, shown, .. } = self.parking.lock().remove(&partition)?;
+        self.rules_unsure = true;
         let task = &mut assigned.task;
         // The last try may have come through without anybody hearing of it.
         let news = if !task.tried_offsets().is_empty() && stands_at(committed, task.tried_offsets())
@@ -364,7 +398,14 @@ impl<B: Broker> Worker<B> {
         };
         let commits = note.map_or(0, |note| note.n);
         let settings = Arc::clone(&self.shared.settings);
-        let task = Task::new(partition, settings, &start, publish_from, commits);
+        let task = Task::new(
+            partition,
+            settings,
+            self.shared.rules.rules(),
+            &start,
+            publish_from,
+            commits,
+        );
         Ok(Some(Assigned { task, counted: Stats::default() }))
     }
 
@@ -390,7 +431,7 @@ impl<B: Broker> Worker<B> {
             }
             let shown = self.shared.view.hide(partition);
             // Whoever holds them now counts them; coming back they are counted anew.
-            self.shared.metrics.drop_accounts(&self.shared.settings.card, &assigned.counted);
+            self.shared.metrics.drop_accounts(assigned.task.engine().rules(), &assigned.counted);
             assigned.counted.forget_what_is_now();
             if keep {
                 assigned.task.park();
@@ -425,7 +466,7 @@ impl<B: Broker> Worker<B> {
             }
             let stats = task.engine().stats();
             if stats != counted {
-                self.shared.metrics.add_stats(&self.shared.settings.card, counted, stats);
+                self.shared.metrics.add_stats(task.engine().rules(), counted, stats);
                 counted.clone_from(stats);
             }
         }

@@ -18,6 +18,7 @@ const ENGINE_TIERS: &[&[&str]] = &[
     &["yaml", "timers"],
     &["event"],
     &["scorecard"],
+    &["rules"],
     &["aggregate"],
     &["score"],
     &["verdict"],

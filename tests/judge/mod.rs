@@ -72,7 +72,7 @@ impl Judged {
     /// The account's report as JSON, without the hash, which the model does not know.
     pub fn report(&mut self, account_id: &str) -> Value {
         let Some(snapshot) = self.engine.snapshot(account_id) else { return Value::Null };
-        let mut report = serde_json::to_value(snapshot.report(&self.card)).expect("it is JSON");
+        let mut report = serde_json::to_value(snapshot.report()).expect("it is JSON");
         report.as_object_mut().expect("a report is an object").remove("scorecard_hash");
         report
     }
@@ -268,6 +268,7 @@ fn verdict_of_engine(verdict: &Verdict) -> Value {
             Part::Measure(index) => format!("measure {}", card.measure(index).id),
             Part::Gate(index) => format!("gate {}", card.gates[index].id),
             Part::StartAndClamp => "start and clamp".to_owned(),
+            Part::Rules => "rules".to_owned(),
         };
         // What did not move but for a rounding error is told by one side perhaps.
         if movement.points.abs() > TOLERANCE {

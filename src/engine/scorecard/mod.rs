@@ -13,6 +13,8 @@ pub use alert::{ALERT_RULES_MAX, AlertKind, AlertRule, Severity};
 pub use curve::{Curve, TOLERANCE};
 pub use measure::{Filter, MeasureKind, PANE_MIN, PANES_MAX, WindowUse, default_pane};
 pub use parse::{Parsed, profile_condition};
+#[cfg(test)]
+pub(crate) use parse::{known_keys, mistakes};
 
 pub use plan::{DistinctOf, DistinctStore, Plan, Read, TrendStore, Window, WindowStore, fed_by};
 
