@@ -98,25 +98,25 @@ pub fn scorecard_times(config: &Config) -> Vec<Option<(SystemTime, u64)>> {
 
 /// Reads the scorecards again and puts them in force, unless they have mistakes.
 pub fn reload_rules(config: &Config, shared: &Shared) {
-    let outcome = match load_rules(config) {
-        Ok((rules, _)) if rules.says_the_same_as(&shared.rules.rules()) => Reload::Unchanged,
+    match load_rules(config) {
+        Ok((rules, _)) if rules.says_the_same_as(&shared.rules.rules()) => {
+            shared.metrics.add_reload(Reload::Unchanged);
+            info!("the scorecards say what they said before");
+        }
         Ok((rules, warnings)) => {
+            shared.metrics.add_reload(Reload::Applied);
             for warning in warnings {
                 warn!("{warning}");
             }
             let hashes: Vec<_> = rules.cards().map(|card| card.hash.clone()).collect();
             info!(?hashes, "scorecards changed");
             shared.rules.replace(rules);
-            Reload::Applied
         }
         Err(problems) => {
-            error!(
-                "the scorecards stay as they were, since the changed ones have mistakes:\n{problems}"
-            );
-            Reload::Refused
+            shared.metrics.add_reload(Reload::Refused);
+            error!("the scorecards stay as they were, for the new ones have mistakes:\n{problems}");
         }
-    };
-    shared.metrics.add_reload(outcome);
+    }
 }
 
 /// Reads a scorecard, with its warnings.

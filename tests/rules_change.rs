@@ -17,7 +17,6 @@ use barometer::engine::scorecard::{MeasureKind, Scorecard, profile_condition};
 use barometer::engine::time::{EventTime, Span};
 use barometer::engine::verdict::{AlertChange, Cause, Decision, Verdict};
 use barometer::engine::yaml::{Field, Log, Node};
-use proptest::prelude::*;
 
 use histories::harness::check;
 use histories::{Arrival, Case, cases};
