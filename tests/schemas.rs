@@ -4,6 +4,7 @@
 mod histories;
 mod json_of_yaml;
 
+use std::path::Path;
 use std::sync::Arc;
 
 use barometer::engine::Engine;
@@ -39,6 +40,19 @@ fn every_scorecard_that_the_reader_takes_is_valid() {
         Scorecard::parse("card.yaml", &case.card).map_err(|problems| format!("{problems:?}"))?;
         hold(&validator, &json_of_yaml(&case.card).expect("it is YAML"))
     });
+}
+
+#[test]
+fn the_first_scorecard_of_the_readme_is_valid_and_its_test_holds() {
+    let readme = include_str!("../README.md");
+    let (_, chapter) = readme.split_once("## A first scorecard").expect("there is one");
+    let (_, block) = chapter.split_once("```yaml\n").expect("there is a card in it");
+    let (text, _) = block.split_once("```").expect("the block ends");
+    hold(&validator("scorecard"), &json_of_yaml(text).expect("it is YAML")).unwrap();
+    let file = barometer::card_test::read_text("first.yaml", text, Path::new("")).unwrap();
+    assert_eq!((file.cases.len(), file.warnings), (1, vec![]));
+    let outcome = barometer::card_test::run(&file.card, &file.cases[0]);
+    assert!(outcome.holds(), "{outcome}");
 }
 
 #[test]

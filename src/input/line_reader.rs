@@ -42,7 +42,7 @@ impl<R: BufRead> LineReader<R> {
                 return Ok(None);
             }
             let ended = held.is_empty();
-            let line_end = held.iter().position(|byte| *byte == b'\n');
+            let line_end = memchr::memchr(b'\n', held);
             let part = &held[..line_end.unwrap_or(held.len())];
             line_bytes += part.len() as u64;
             if line_bytes <= self.line_bytes_max as u64 {

@@ -196,7 +196,9 @@ pub fn list_topics(settings: &KafkaSettings) -> Result<Vec<TopicInfo>, BrokerErr
         return Ok(topics);
     }
     let tried = "reading the settings of topics";
-    let answers = run(admin(settings)?.describe_configs(&resources, &options()))
+    // A look, not a change: who does not answer soon (an embedded broker never does) will not.
+    let options = options().request_timeout(Some(FIRST_TIMEOUT));
+    let answers = run(admin(settings)?.describe_configs(&resources, &options))
         .map_err(|error| admin_error(tried, &error))?;
     for (topic, answer) in topics.iter_mut().zip(answers) {
         let resource = answer.map_err(|code| admin_error(tried, &KafkaError::AdminOp(code)))?;

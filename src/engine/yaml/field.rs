@@ -153,6 +153,9 @@ impl<'a> Field<'a> {
             Some(Ok(number)) if number.is_finite() => {
                 self.expected("a number of at most 15 digits")
             }
+            None if self.as_text().is_some_and(|text| text.parse::<f64>().is_ok()) => {
+                self.expected("a number without quotes")
+            }
             _ => self.expected("a number"),
         }
     }

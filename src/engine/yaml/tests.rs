@@ -92,7 +92,7 @@ fn every_type_says_what_it_expected_and_what_it_found() {
         told(log).join("\n"),
         "\
 x.yaml:1: absent is missing
-x.yaml:1: number is \"5\", expected a number
+x.yaml:1: number is \"5\", expected a number without quotes
 x.yaml:2: text is a list, expected text
 x.yaml:3: span is `5 days`, expected a duration such as `28d`, `6h`, `90s` or `250ms`
 x.yaml:4: nothing is empty, expected a number

@@ -128,6 +128,11 @@ fn read_color(field: &Field<'_>) -> Option<String> {
 /// Reads `anti_flap`; what it does not give stays as by default.
 pub(super) fn read_anti_flap(field: &Field<'_>) -> Option<AntiFlap> {
     let default = AntiFlap::default();
+    if !field.is_mapping() && !field.is_null() {
+        return field.expected(
+            "a mapping such as `{ margin: 5, dwell: { worse: 1h, better: 14d }, bypass_drop: 25 }`",
+        );
+    }
     field.section(|fields| {
         let margin = fields.or("margin", default.margin, |field| field.number_in(0.0..=100.0));
         let dwells = (default.dwell_worse, default.dwell_better);
@@ -146,6 +151,9 @@ pub(super) fn read_anti_flap(field: &Field<'_>) -> Option<AntiFlap> {
 }
 
 fn read_dwells(field: &Field<'_>, default: &AntiFlap) -> Option<(Span, Span)> {
+    if !field.is_mapping() && !field.is_null() {
+        return field.expected("a mapping such as `{ worse: 1h, better: 14d }`");
+    }
     field.section(|fields| {
         let worse = fields.or("worse", default.dwell_worse, Field::span);
         let better = fields.or("better", default.dwell_better, Field::span);

@@ -53,6 +53,12 @@ pub fn profile_condition(field: &Field<'_>) -> Option<Condition> {
 /// Reads a condition. `measures` are the ids of the card's measures in their numbering; `None`
 /// where there is no card and only the profile can be asked.
 pub(super) fn read_condition(field: &Field<'_>, measures: Option<&[&str]>) -> Option<Condition> {
+    if !field.is_mapping() {
+        return field.expected(match measures {
+            Some(_) => "a condition such as `{ measure: overdue, at_least: 60 }`",
+            None => "a condition such as `{ profile: tier, is: gold }`",
+        });
+    }
     field.mapping(|fields| {
         let kinds = ["measure", "profile", "all", "any", "not"];
         let (kind, body) = fields.exactly_one(&kinds)?;

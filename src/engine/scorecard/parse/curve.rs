@@ -23,6 +23,9 @@ pub(super) fn read_curve(field: &Field<'_>, kind: Option<MeasureKind>) -> Option
 }
 
 fn read_linear(field: &Field<'_>) -> Option<Curve> {
+    if !field.is_mapping() {
+        return field.expected("`{ from: 0, to: 10 }`: the value that scores 0, and that of 100");
+    }
     field.mapping(|fields| {
         let from = fields.require("from").and_then(|field| field.number());
         let to = fields.require("to").and_then(|field| field.number());
@@ -38,6 +41,10 @@ fn read_linear(field: &Field<'_>) -> Option<Curve> {
 }
 
 fn read_points(field: &Field<'_>) -> Option<Vec<(f64, f64)>> {
+    if !field.is_list() {
+        return field
+            .expected("a list of `[value, sub-score]` such as `[[0, 100], [7, 50], [30, 0]]`");
+    }
     let mut last: Option<(f64, String)> = None;
     field.each(|point| {
         let coordinates = point.list()?;
@@ -59,6 +66,9 @@ fn read_points(field: &Field<'_>) -> Option<Vec<(f64, f64)>> {
 }
 
 fn read_map(field: &Field<'_>) -> Option<Vec<(f64, f64)>> {
+    if !field.is_mapping() {
+        return field.expected("sub-scores by value such as `{ 0: 0, 50: 50, 100: 100 }`");
+    }
     let entries = field.entries()?;
     if entries.is_empty() {
         return field.error("is an empty mapping, expected at least one value");
