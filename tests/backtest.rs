@@ -144,11 +144,11 @@ hand (hash)
 3 left, 2 of them known for at least 14 days; 1 stayed
 base rate: a random account-day is followed by a departure within 30 days in 33.3 %
 
-rule                       /100/month    episodes    followed        lift    churners     repeats
-quiet                            60.0           3       0.0 %         0.0      33.3 %           1
-in_red                           60.0           3      50.0 %         1.5      33.3 %           1
-any risk rule                   120.0           6      33.3 %         1.0      33.3 %           2
-grows                            80.0           4       0.0 %         0.0      66.7 %           1
+rule                      /100/month    episodes    followed        lift    churners     repeats
+quiet                           60.0           3       0.0 %         0.0      33.3 %           1
+in_red                          60.0           3      50.0 %         1.5      33.3 %           1
+any risk rule                  120.0           6      33.3 %         1.0      33.3 %           2
+grows                           80.0           4       0.0 %         0.0      66.7 %           1
 followed: by a departure within 30 days; churners: share that it fired for 14 to 120 days ahead
 of the 1 who stayed 1 had a risk alert
 
@@ -182,7 +182,8 @@ fn the_command_reads_what_generate_writes_and_says_the_same_each_time() {
     assert_eq!((code, &*error), (Some(0), ""));
     let value: serde_json::Value = serde_json::from_str(&json).unwrap();
     assert_eq!((&value["accounts"], &value["accounts_unseen"]), (&20.into(), &0.into()));
-    assert!(value["base_rate"].as_f64().is_some_and(|rate| rate > 0.0), "{json}");
+    assert_eq!(value["to"].as_str().map(|to| &to[..7]), Some("2025-03"), "{json}");
+    assert_eq!(value["known_until"], "2025-12-27T00:00:00Z", "{json}");
     assert_eq!(run(backtest).1, json);
 
     std::fs::write(directory.path().join("truth.csv"), "account,left\n").unwrap();

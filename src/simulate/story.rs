@@ -117,13 +117,13 @@ impl Default for StoryShares {
         StoryShares {
             healthy: 45,
             growing: 13,
-            bleeding: 10,
+            bleeding: 12,
             silent: 5,
             late_payer: 7,
             angry_then_recovered: 7,
             seasonal: 5,
             champion_left: 4,
-            unseen: 4,
+            unseen: 2,
         }
     }
 }

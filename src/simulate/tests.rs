@@ -476,7 +476,7 @@ fn a_thousand_accounts_wait_with_few_entries_each() {
 #[test]
 fn a_small_fleet_too_shows_every_story() {
     for seed in 0..20 {
-        let fleet = Fleet::new(FleetSettings { seed, accounts: 60, ..small_fleet() });
+        let fleet = Fleet::new(FleetSettings { seed, accounts: 200, ..small_fleet() });
         let stories: BTreeSet<Story> = fleet.truth().map(|truth| truth.story).collect();
         assert_eq!(stories.len(), Story::NAMES.len(), "seed {seed}");
     }
