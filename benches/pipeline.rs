@@ -84,6 +84,7 @@ impl Pipeline {
         let settings = Arc::new(TaskSettings {
             limits: DecodeLimits::default(),
             task_time: TaskTime::Records,
+            outage_guard: false,
             scores_min_interval: Span::MINUTE,
             event_source: "/barometer/bench".to_owned(),
             owner: "bench-0".to_owned(),

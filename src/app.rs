@@ -171,6 +171,7 @@ pub fn shared(config: &Config, rules: Rules, partitions: i32, clock: Clock) -> S
             config::TaskTime::Wall => TaskTime::Wall,
             config::TaskTime::Records => TaskTime::Records,
         },
+        outage_guard: config.engine.outage_guard,
         scores_min_interval: config.scores.min_interval,
         event_source: format!("/barometer/{}", config.kafka.group_id),
         owner: config.kafka.instance.clone(),

@@ -15,11 +15,10 @@ use crate::broker::{
     End, EndOffsets, Fetched, Input, InputRecord, OutputRecord, OutputTopic, Processed,
 };
 use crate::engine::event::{self, DecodeLimits, ReasonCode, Source};
-use crate::engine::record;
+use crate::engine::record::{self, EncodedRecord};
 use crate::engine::report::Snapshot;
 use crate::engine::rules::Rules;
 use crate::engine::time::{EventTime, Span};
-use crate::engine::verdict::Verdict;
 use crate::engine::{Engine, WARM_UP_MAX};
 use crate::routing::{Routing, RoutingError};
 
@@ -46,6 +45,8 @@ pub struct TaskSettings {
     pub limits: DecodeLimits,
     /// What drives task time.
     pub task_time: TaskTime,
+    /// Whether outages of whole sources are watched for.
+    pub outage_guard: bool,
     /// Least wall time between two reports of one account on the scores topic, unless its band
     /// changed.
     pub scores_min_interval: Span,
@@ -152,7 +153,11 @@ impl<R: InputRecord> Task<R> {
         feeds.sort_by_key(|feed| feed.source);
         Task {
             partition,
-            engine: Engine::with_rules(rules, publish_from),
+            engine: if settings.outage_guard {
+                Engine::with_rules(rules, publish_from).with_outage_guard()
+            } else {
+                Engine::with_rules(rules, publish_from)
+            },
             settings,
             publish_from,
             feeds,
@@ -351,8 +356,13 @@ impl<R: InputRecord> Task<R> {
     fn collect_verdicts(&mut self) {
         while let Some(verdict) = self.engine.poll_verdict() {
             self.judged.insert(verdict.account_id.clone());
-            let record = event_record(&verdict, &self.settings.event_source);
-            self.write(record);
+            let encoded = record::encode(&verdict, &self.settings.event_source);
+            self.write(event_record(encoded));
+        }
+        while let Some(alert) = self.engine.poll_operator_alert() {
+            let source = &self.settings.event_source;
+            let encoded = record::encode_operator_alert(&alert, self.partition, source);
+            self.write(event_record(encoded));
         }
     }
 
@@ -612,8 +622,7 @@ fn cut_to(part: Option<&[u8]>, bytes_max: usize) -> (Option<Vec<u8>>, Option<usi
     }
 }
 
-fn event_record(verdict: &Verdict, event_source: &str) -> OutputRecord {
-    let encoded = record::encode(verdict, event_source);
+fn event_record(encoded: EncodedRecord) -> OutputRecord {
     let with_bytes = |(name, value): (&str, String)| (name.to_owned(), Some(value.into_bytes()));
     OutputRecord {
         topic: OutputTopic::Events,

@@ -234,7 +234,7 @@ impl<B: Broker> Worker<B> {
                 continue;
             }
             self.shared.metrics.drop_accounts(&old, counted);
-            counted.cards.clear();
+            (counted.cards, counted.out) = (Vec::new(), [false; 5]);
             task.change_rules(Arc::clone(&rules));
             info!(worker = self.number, partition, "task judges by other rules");
         }

@@ -17,7 +17,7 @@ const ENGINE_TIERS: &[&[&str]] = &[
     &["time"],
     &["yaml", "timers"],
     &["event"],
-    &["scorecard"],
+    &["outage", "scorecard"],
     &["rules"],
     &["aggregate"],
     &["score"],

@@ -77,6 +77,7 @@ impl Bench {
         let settings = TaskSettings {
             limits: DecodeLimits::default(),
             task_time,
+            outage_guard: false,
             scores_min_interval: Span::MINUTE,
             event_source: "/barometer/test".to_owned(),
             owner: "test".to_owned(),

@@ -281,6 +281,7 @@ impl Running {
             settings: Arc::new(TaskSettings {
                 limits: DecodeLimits::default(),
                 task_time: TaskTime::Records,
+                outage_guard: false,
                 scores_min_interval: min_interval,
                 event_source: "/barometer/test".to_owned(),
                 owner: "test".to_owned(),

@@ -1,5 +1,7 @@
 //! What a case expects at an instant.
 
+use super::given::ACCOUNT;
+use crate::engine::outage::{self, GUARDED};
 use crate::engine::scorecard::Scorecard;
 use crate::engine::scorecard::UNKNOWN_BAND;
 use crate::engine::time::Span;
@@ -20,6 +22,8 @@ pub struct Expectation {
     pub line: u32,
     /// From the start of the case.
     pub at: Span,
+    /// Of which account it is.
+    pub account: String,
     /// How far a single number may be off.
     pub tolerance: f64,
     /// The score; missing in grace and below the card's coverage.
@@ -48,6 +52,11 @@ pub struct Expectation {
     pub resolved: Option<Vec<String>>,
     /// The rules whose alert became worse since the last expectation, likewise.
     pub escalated: Option<Vec<String>>,
+    /// The sources whose outage holds the account's clock.
+    pub degraded: Option<Vec<String>>,
+    /// The sources whose outage the operators were told of since the last expectation of any
+    /// account.
+    pub operator_alerts: Option<Vec<String>>,
     /// How often the band changed since the last expectation.
     pub band_changes: Option<Expected>,
 }
@@ -74,6 +83,7 @@ pub(super) fn read_expectation(
     card: Option<&Scorecard>,
 ) -> Option<Expectation> {
     let at = fields.require("at").and_then(|field| field.span());
+    let account = fields.or("account", ACCOUNT.to_owned(), |field| field.text().map(str::to_owned));
     let tolerance = fields.or("tolerance", TOLERANCE, |field| field.number_in(0.0..=TOLERANCE_MAX));
     let score = fields.maybe("score", read_expected);
     let band = fields.maybe("band", |field| {
@@ -98,10 +108,16 @@ pub(super) fn read_expectation(
     let rules = |key| fields.maybe(key, |field| read_ids(field, "alert rule", rule_ids()));
     let (firing, fired, resolved) = (rules("firing"), rules("fired"), rules("resolved"));
     let escalated = rules("escalated");
+    let sources = |key| {
+        let known = || Some(GUARDED.map(outage::name).to_vec());
+        fields.maybe(key, |field| read_ids(field, "source that is guarded", known()))
+    };
+    let (degraded, operator_alerts) = (sources("degraded"), sources("operator_alerts"));
     let band_changes = fields.maybe("band_changes", read_expected);
     Some(Expectation {
         line: fields.whole().line(),
         at: at?,
+        account: account?,
         tolerance: tolerance?,
         score: score?,
         band: band?,
@@ -116,6 +132,8 @@ pub(super) fn read_expectation(
         fired: fired?,
         resolved: resolved?,
         escalated: escalated?,
+        degraded: degraded?,
+        operator_alerts: operator_alerts?,
         band_changes: band_changes?,
     })
 }

@@ -10,7 +10,7 @@ use crate::engine::event::{DecodeError, DecodeLimits, Event, Source, decode};
 use crate::engine::time::{EventTime, Span};
 use crate::engine::yaml::{Field, Fields};
 
-/// The account of every case.
+/// The account of whatever names none.
 pub const ACCOUNT: &str = "account";
 
 /// Most events of one case. A year of a hundred users on ten features is a third of it.
@@ -23,6 +23,7 @@ const PEOPLE_MAX: i64 = 10_000;
 /// One kind of event of one entry, as often as the entry says.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Happening {
+    account: String,
     source: Source,
     /// When it happens first, from the start of the case.
     at: Span,
@@ -101,7 +102,7 @@ impl Happening {
         let Instance { repetition, person, feature, .. } = instance;
         let event_id = format!("{}-{repetition}-{person}-{feature}", self.number);
         put("event_id", event_id.into());
-        put("account_id", ACCOUNT.into());
+        put("account_id", self.account.clone().into());
         put("occurred_at", occurred_at.to_string().into());
         for (key, slot) in fields {
             let value = match slot {
@@ -129,11 +130,13 @@ impl Happening {
 /// # Errors
 /// What the decoder finds wrong with it.
 pub fn decode_body<'a>(
+    happening: &'a Happening,
     instance: &Instance,
     body: Option<&'a [u8]>,
 ) -> Result<Event<'a>, DecodeError> {
     let limits = DecodeLimits::default();
-    decode(instance.source, Some(ACCOUNT.as_bytes()), body, instance.record_time, &limits)
+    let key = Some(happening.account.as_bytes());
+    decode(instance.source, key, body, instance.record_time, &limits)
 }
 
 /// Reads the events of a case.
@@ -159,7 +162,8 @@ pub fn read_given(field: &Field<'_>, start: EventTime) -> Option<Vec<Happening>>
 
 /// When, and how often.
 #[derive(Clone, Copy)]
-struct Frame {
+struct Frame<'a> {
+    account: &'a str,
     start: EventTime,
     at: Span,
     late_by: Span,
@@ -169,12 +173,14 @@ struct Frame {
 
 /// Reads one entry: a time and one or more kinds of events.
 fn read_entry(fields: &Fields<'_>, start: EventTime, count: &mut usize) -> Option<Vec<Happening>> {
+    let account = fields.or("account", ACCOUNT, |field| field.text());
     let at = fields.require("at").and_then(|field| field.span());
     let late_by = fields.or("late_by", Span::ZERO, Field::span);
     let repeat = fields.or("repeat", (Span::ZERO, 1), |field| read_repeat(field, start, at));
     // A time in doubt is no reason not to look at the events.
     let (every, times) = repeat.unwrap_or((Span::ZERO, 1));
     let frame = Frame {
+        account: account.unwrap_or(ACCOUNT),
         start,
         at: at.unwrap_or_default(),
         late_by: late_by.unwrap_or_default(),
@@ -193,7 +199,7 @@ fn read_entry(fields: &Fields<'_>, start: EventTime, count: &mut usize) -> Optio
     if happenings.is_empty() {
         return fields.whole().error("needs `usage`, `ticket`, `payment`, `survey` or `profile`");
     }
-    at.and(late_by).and(repeat)?;
+    account.and(at).and(late_by).and(repeat)?;
     happenings.into_iter().collect()
 }
 
@@ -292,10 +298,11 @@ fn defaults(source: Source, number: usize) -> Vec<(&'static str, Slot)> {
 fn read_happening(
     field: &Field<'_>,
     source: Source,
-    frame: &Frame,
+    frame: &Frame<'_>,
     number: usize,
 ) -> Option<Happening> {
     let mut happening = Happening {
+        account: frame.account.to_owned(),
         source,
         at: frame.at,
         late_by: frame.late_by,
@@ -358,7 +365,7 @@ fn read_happening(
 fn check(fields: &Fields<'_>, happening: &Happening, start: EventTime) -> Option<()> {
     let first = happening.instances(start).next().expect("it happens at least once");
     let body = happening.body(start, &first);
-    let Err(error) = decode_body(&first, body.as_deref()) else { return Some(()) };
+    let Err(error) = decode_body(happening, &first, body.as_deref()) else { return Some(()) };
     let at_fault = forms(happening.source)
         .iter()
         .find(|(key, _)| Some(*key) == error.field)

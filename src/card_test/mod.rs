@@ -44,7 +44,7 @@ pub type FileResult = (String, Result<Vec<Outcome>, Vec<Problem>>);
 /// panes of every default length begin here too.
 pub const START: EventTime = EventTime::from_millis(1_767_225_600_000);
 
-/// One case: what happens to one account, and what is expected of it.
+/// One case: what happens to an account or several, and what is expected of it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Case {
     /// A sentence that says what holds.
@@ -53,6 +53,8 @@ pub struct Case {
     pub line: u32,
     /// What every `at` counts from.
     pub start: EventTime,
+    /// Whether the engine watches for outages of whole sources.
+    pub outage_guard: bool,
     /// What happens, in the order of the file.
     pub given: Vec<Happening>,
     /// At least one; by time.
@@ -90,6 +92,8 @@ fn read_case(
             .and_then(|text| EventTime::parse_rfc3339(text).ok())
             .or_else(|| field.expected("an instant with offset such as `2026-01-01T00:00:00Z`"))
     });
+    let outage_guard =
+        fields.or("outage_guard", false, |field| field.choice(&[("on", true), ("off", false)]));
     // Whether events hold does not depend much on when they happen: they are checked all the same.
     let given =
         fields.or("given", Vec::new(), |field| given::read_given(field, start.unwrap_or(START)));
@@ -98,5 +102,12 @@ fn read_case(
     });
     let mut expect = expect?;
     expect.sort_by_key(|expectation| expectation.at);
-    Some(Case { name: name?, line, start: start?, given: given?, expect })
+    Some(Case {
+        name: name?,
+        line,
+        start: start?,
+        outage_guard: outage_guard?,
+        given: given?,
+        expect,
+    })
 }

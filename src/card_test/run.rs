@@ -1,14 +1,17 @@
 //! Cases through the engine, and where they miss.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
+use compact_str::CompactString;
 use serde::Serialize;
 
 use super::expect::{Expectation, Expected};
-use super::given::{ACCOUNT, Instance, decode_body};
+use super::given::{Instance, decode_body};
 use super::{Case, Happening};
 use crate::engine::Engine;
+use crate::engine::outage;
 use crate::engine::report::{AccountReport, MeasureReport};
 use crate::engine::scorecard::Scorecard;
 use crate::engine::scorecard::UNKNOWN_BAND;
@@ -75,6 +78,9 @@ impl fmt::Display for Outcome {
 /// Runs a case on an engine of its own, by the rules of `card`.
 pub fn run(card: &Arc<Scorecard>, case: &Case) -> Outcome {
     let mut engine = Engine::new(Arc::clone(card), EventTime::MIN);
+    if case.outage_guard {
+        engine = engine.with_outage_guard();
+    }
     let mut records: Vec<(Instance, &Happening)> = case
         .given
         .iter()
@@ -95,7 +101,7 @@ pub fn run(card: &Arc<Scorecard>, case: &Case) -> Outcome {
         {
             engine.advance_to(instance.record_time);
             let body = happening.body(case.start, &instance);
-            match decode_body(&instance, body.as_deref()) {
+            match decode_body(happening, &instance, body.as_deref()) {
                 Ok(event) => engine.handle_event(&event),
                 // The first of its kind was good, so this is one far out in a long repetition.
                 Err(error) => found.miss("given", "an event that can be used", &error),
@@ -104,37 +110,56 @@ pub fn run(card: &Arc<Scorecard>, case: &Case) -> Outcome {
         }
         engine.advance_to(instant);
         since.note(&mut engine);
-        found.compare_since(&std::mem::take(&mut since));
-        let snapshot = engine.snapshot(ACCOUNT);
+        found.compare_since(&since.take(&expectation.account));
+        let snapshot = engine.snapshot(&expectation.account);
         found.compare(snapshot.as_ref().map(|snapshot| snapshot.report()).as_ref());
     }
     Outcome { case: case.name.clone(), line: case.line, misses }
 }
 
-/// What was published since the last expectation.
+/// What was published and not asked about yet, by account.
 #[derive(Default)]
 struct Since {
+    accounts: HashMap<CompactString, Told>,
+    operator_alerts: Vec<&'static str>,
+}
+
+/// What was published of one account since its last expectation.
+#[derive(Default)]
+struct Told {
     band_changes: u32,
     fired: Vec<String>,
     resolved: Vec<String>,
     escalated: Vec<String>,
+    operator_alerts: Vec<&'static str>,
 }
 
 impl Since {
     fn note(&mut self, engine: &mut Engine) {
         while let Some(verdict) = engine.poll_verdict() {
+            let told = self.accounts.entry(verdict.account_id.clone()).or_default();
             match verdict.decision {
-                Decision::BandChange { .. } => self.band_changes += 1,
+                Decision::BandChange { .. } => told.band_changes += 1,
                 Decision::Alert(step) => {
                     let rule = verdict.card.alerts[step.rule].id.clone();
                     match step.change {
-                        AlertChange::Fired => self.fired.push(rule),
-                        AlertChange::Escalated { .. } => self.escalated.push(rule),
-                        AlertChange::Resolved { .. } => self.resolved.push(rule),
+                        AlertChange::Fired => told.fired.push(rule),
+                        AlertChange::Escalated { .. } => told.escalated.push(rule),
+                        AlertChange::Resolved { .. } => told.resolved.push(rule),
                     }
                 }
             }
         }
+        while let Some(alert) = engine.poll_operator_alert() {
+            if alert.ended_at.is_none() {
+                self.operator_alerts.push(outage::name(alert.source));
+            }
+        }
+    }
+
+    fn take(&mut self, account: &str) -> Told {
+        let told = self.accounts.remove(account).unwrap_or_default();
+        Told { operator_alerts: std::mem::take(&mut self.operator_alerts), ..told }
     }
 }
 
@@ -175,6 +200,10 @@ impl Finding<'_> {
         if let Some(wanted) = &expectation.gates {
             self.gates(wanted, report);
         }
+        if let Some(wanted) = &expectation.degraded {
+            let degraded = report.map_or(Vec::new(), |report| report.degraded.clone());
+            self.ids("degraded", wanted, degraded);
+        }
         if let Some(wanted) = &expectation.firing {
             let alerts = report.map_or(&[][..], |report| &report.alerts);
             let firing = alerts.iter().filter(|alert| alert.status == "firing");
@@ -183,8 +212,11 @@ impl Finding<'_> {
     }
 
     /// Compares with what was published since the last expectation.
-    fn compare_since(&mut self, since: &Since) {
+    fn compare_since(&mut self, since: &Told) {
         let expectation = self.expectation;
+        if let Some(wanted) = &expectation.operator_alerts {
+            self.ids("operator_alerts", wanted, since.operator_alerts.clone());
+        }
         if let Some(expected) = expectation.band_changes {
             self.number("band_changes", expected, Some(f64::from(since.band_changes)));
         }

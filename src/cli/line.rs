@@ -8,7 +8,27 @@ use crate::engine::wording::number;
 
 /// A band change or an alert, from the record's payload.
 pub fn verdict(record: &Value) -> String {
-    if record["rule"].is_string() { alert(record) } else { band_change(record) }
+    if record["rule"].is_string() {
+        alert(record)
+    } else if record["partition"].is_number() {
+        operator_alert(record)
+    } else {
+        band_change(record)
+    }
+}
+
+/// `Mar 01 14:00:00  (operators)  critical  outage:usage  Source usage is out since ...`
+fn operator_alert(record: &Value) -> String {
+    let text = |field: &str| record[field].as_str().unwrap_or("?").to_owned();
+    let resolved = record["status"] == "resolved";
+    let status = if resolved { "resolved".to_owned() } else { text("severity") };
+    format!(
+        "{}  {:<18}  {status:<8}  {:<16}  {}",
+        clock_time(&text("at")),
+        "(operators)",
+        text("dedup_key"),
+        text("summary"),
+    )
 }
 
 /// `Mar 01 14:02:11  acme-042  critical  sharp_drop  Score fell by 27.3 points ...`

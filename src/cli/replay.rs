@@ -4,7 +4,7 @@ use std::io::{self, BufWriter, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 use super::progress::Progress;
 use super::{CliError, OutputFormat, line, read_feed, show_warnings};
@@ -39,9 +39,18 @@ pub struct ReplayArgs {
     /// Tasks to split the accounts into, as Kafka would
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(i32).range(1..=10_000))]
     partitions: i32,
+    /// Whether outages of whole sources are watched for, as `run` does
+    #[arg(long, value_enum, default_value_t = Switch::On, value_name = "on|off")]
+    outage_guard: Switch,
     /// Fail if a line or record cannot be used
     #[arg(long)]
     strict: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Switch {
+    On,
+    Off,
 }
 
 pub fn replay(args: &ReplayArgs) -> Result<(), CliError> {
@@ -55,7 +64,13 @@ pub fn replay(args: &ReplayArgs) -> Result<(), CliError> {
     let (card, warnings) = app::load_scorecard(&file).map_err(CliError::Usage)?;
     show_warnings(&warnings);
     let feed = read(args)?;
-    let engine = |_| Engine::new(Arc::clone(&card), EventTime::MIN);
+    let engine = |_| {
+        let engine = Engine::new(Arc::clone(&card), EventTime::MIN);
+        match args.outage_guard {
+            Switch::On => engine.with_outage_guard(),
+            Switch::Off => engine,
+        }
+    };
     let engines: Vec<Engine> = (0..args.partitions).map(engine).collect();
     let mut replay = Replay {
         engines,
@@ -172,9 +187,19 @@ impl<W: Write> Replay<W> {
             verdicts.extend(std::iter::from_fn(|| engine.poll_verdict()));
         }
         verdicts.sort_by_key(|verdict| verdict.at);
-        for verdict in &verdicts {
-            self.verdicts += 1;
-            let payload = record::encode(verdict, "").payload;
+        let mut payloads: Vec<(EventTime, Vec<u8>)> = verdicts
+            .iter()
+            .map(|verdict| (verdict.at, record::encode(verdict, "").payload))
+            .collect();
+        for (partition, engine) in (0..).zip(&mut self.engines) {
+            while let Some(alert) = engine.poll_operator_alert() {
+                let payload = record::encode_operator_alert(&alert, partition, "").payload;
+                payloads.push((alert.at, payload));
+            }
+        }
+        self.verdicts += verdicts.len() as u64;
+        payloads.sort_by_key(|(at, _)| *at);
+        for (_, payload) in payloads {
             match self.output {
                 OutputFormat::Text => {
                     let payload = serde_json::from_slice(&payload).map_err(io::Error::from)?;

@@ -87,6 +87,8 @@ fn read_engine(fields: &Fields<'_>, surroundings: &Surroundings<'_>) -> Option<E
             field.span_in(Span::ZERO, Span::DAY)
         });
     let alert_on_rules_change = fields.or("alert_on_rules_change", false, |field| field.boolean());
+    let outage_guard =
+        fields.or("outage_guard", true, |field| field.choice(&[("on", true), ("off", false)]));
     let engine = Engine {
         workers: match workers? {
             Some(workers) => usize::try_from(workers).expect("the range is positive"),
@@ -99,6 +101,7 @@ fn read_engine(fields: &Fields<'_>, surroundings: &Surroundings<'_>) -> Option<E
         publish_from: publish_from?,
         scorecard_check_interval: scorecard_check_interval?,
         alert_on_rules_change: alert_on_rules_change?,
+        outage_guard: outage_guard?,
     };
     check_intervals(fields, &engine)?;
     Some(engine)

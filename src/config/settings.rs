@@ -163,6 +163,8 @@ pub struct Engine {
     pub scorecard_check_interval: Span,
     /// Whether risks that come up with a change of rules raise alerts.
     pub alert_on_rules_change: bool,
+    /// Whether outages of whole sources are watched for.
+    pub outage_guard: bool,
 }
 
 /// What moves the engine's clock once it has caught up.

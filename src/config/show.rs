@@ -52,6 +52,8 @@ impl fmt::Display for Config {
         let every = engine.scorecard_check_interval;
         writeln!(f, "engine.scorecard_check_interval: {every}")?;
         writeln!(f, "engine.alert_on_rules_change: {}", engine.alert_on_rules_change)?;
+        let guard = if engine.outage_guard { "on" } else { "off" };
+        writeln!(f, "engine.outage_guard: {guard}")?;
         writeln!(f, "scores.min_interval: {}", self.scores.min_interval)?;
         writeln!(f, "http.listen: {}", self.http.listen)?;
         writeln!(f, "log.format: {}", name_of(&names::LOG_FORMAT, &self.log.format))?;

@@ -84,6 +84,7 @@ engine.task_time: wall
 engine.publish_from: (the first start)
 engine.scorecard_check_interval: 10s
 engine.alert_on_rules_change: false
+engine.outage_guard: on
 scores.min_interval: 1m
 http.listen: 127.0.0.1:9650
 log.format: text

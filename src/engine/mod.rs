@@ -8,6 +8,7 @@
 
 pub mod aggregate;
 pub mod event;
+pub mod outage;
 pub mod record;
 pub mod report;
 pub mod rules;
@@ -29,6 +30,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use self::aggregate::{Absence, Aggregate, Applied};
 use self::event::{Body, Event, Source};
+use self::outage::{Clocks, Guard, OperatorAlert};
 use self::report::Snapshot;
 use self::rules::{RuleSet, Rules};
 use self::score::{Breakdown, MeasureScore, MeasureStatus};
@@ -50,8 +52,11 @@ pub struct Engine {
     rules: Arc<Rules>,
     /// Verdicts of task times before this are taken in silence.
     publish_from: EventTime,
-    /// Task time; never goes back.
-    now: EventTime,
+    /// Task time, and what outages make of it.
+    clocks: Clocks,
+    /// Watches for outages, where that is asked for.
+    guard: Option<Box<Guard>>,
+    operator_alerts: VecDeque<OperatorAlert>,
     /// Hash of the account's id, and its slot.
     slots: HashTable<(u64, u32)>,
     accounts: Vec<Account>,
@@ -99,6 +104,8 @@ pub struct Stats {
     pub duplicates: [u64; 5],
     /// Events too old for every window.
     pub late_dropped: [u64; 5],
+    /// Sources whose clock stands still now, by `Source as usize`.
+    pub out: [bool; 5],
     /// By card of the rules in force; they begin anew when the rules change.
     pub cards: Vec<CardStats>,
 }
@@ -140,7 +147,9 @@ impl Engine {
             stats: Stats { cards: no_card_stats(&rules), ..Stats::default() },
             rules,
             publish_from,
-            now: EventTime::MIN,
+            clocks: Clocks::default(),
+            guard: None,
+            operator_alerts: VecDeque::new(),
             slots: HashTable::new(),
             accounts: Vec::new(),
             timers: Timers::default(),
@@ -150,6 +159,12 @@ impl Engine {
             alert_steps: Vec::new(),
             warmed: false,
         }
+    }
+
+    /// Has the engine watch for outages of whole sources.
+    pub fn with_outage_guard(mut self) -> Engine {
+        self.guard = Some(Box::default());
+        self
     }
 
     /// The rules in force.
@@ -179,7 +194,7 @@ impl Engine {
 
     /// Task time.
     pub fn now(&self) -> EventTime {
-        self.now
+        self.clocks.now
     }
 
     /// How many accounts are known.
@@ -195,6 +210,43 @@ impl Engine {
     /// Moves task time forward, handling every deadline on the way at its own time and in order.
     /// A time before the present one changes nothing.
     pub fn advance_to(&mut self, now: EventTime) {
+        while let Some(guard) = &self.guard {
+            let look_at = guard.next_look(self.clocks.now, self.publish_from);
+            if look_at > now {
+                break;
+            }
+            // An outage is noticed before anything falls by it.
+            self.advance_accounts(look_at - Span::from_millis(1));
+            self.clocks.now = look_at;
+            self.look_for_outages();
+        }
+        self.advance_accounts(now);
+    }
+
+    fn look_for_outages(&mut self) {
+        let Some(guard) = &mut self.guard else { return };
+        let frozen_before = self.clocks.frozen();
+        let goes_on = guard.look(&mut self.clocks, self.publish_from, &mut self.operator_alerts);
+        if goes_on {
+            for slot in 0..self.accounts.len() as u32 {
+                self.read_scored(slot);
+                self.judge(slot);
+                let account = &mut self.accounts[slot as usize];
+                self.timers.schedule(slot, account.deadline, &mut account.queued);
+            }
+        }
+        self.stats.out = Source::ALL.map(|source| self.clocks.is_frozen(source));
+        if self.clocks.frozen() != frozen_before {
+            self.touch_all();
+        }
+    }
+
+    /// The next thing the operators of the sources are to be told.
+    pub fn poll_operator_alert(&mut self) -> Option<OperatorAlert> {
+        self.operator_alerts.pop_front()
+    }
+
+    fn advance_accounts(&mut self, now: EventTime) {
         let mut coming = [0; WARM_UP_MAX];
         loop {
             let count = self.timers.take_coming(now, &mut coming);
@@ -206,18 +258,23 @@ impl Engine {
             }
             account.queued = EventTime::MAX;
             if account.deadline <= at {
-                self.now = at.max(self.now);
+                self.clocks.now = at.max(self.clocks.now);
                 self.wake(slot);
             }
             let account = &mut self.accounts[slot as usize];
             self.timers.schedule(slot, account.deadline, &mut account.queued);
         }
-        self.now = now.max(self.now);
+        self.clocks.now = now.max(self.clocks.now);
     }
 
     /// At or before the next moment at which time alone can change anything.
     pub fn next_deadline(&self) -> Option<EventTime> {
-        self.timers.next()
+        let look_at = self
+            .guard
+            .as_ref()
+            .map_or(EventTime::MAX, |guard| guard.next_look(self.clocks.now, self.publish_from));
+        let next = self.timers.next().unwrap_or(EventTime::MAX).min(look_at);
+        (next < EventTime::MAX).then_some(next)
     }
 
     /// Takes an event that was learnt of at the present task time.
@@ -237,7 +294,7 @@ impl Engine {
         let account = &mut self.accounts[slot as usize];
         let plan = &self.rules.sets()[account.set as usize].plan;
         let source = event.body.source();
-        let applied = account.aggregate.apply(event, plan, self.now);
+        let applied = account.aggregate.apply(event, plan, &self.clocks);
         let (first_moved, count) = match applied {
             Applied::Duplicate => {
                 self.stats.duplicates[source as usize] += 1;
@@ -249,6 +306,11 @@ impl Engine {
             Applied::Counted { first_moved } => (first_moved, &mut self.stats.counted),
         };
         count[source as usize] += 1;
+        if let Some(guard) = &mut self.guard
+            && !matches!(applied, Applied::Restated)
+        {
+            guard.count(source, self.clocks.now);
+        }
         if source == Source::Profile && self.choose_card(slot) {
             // Judged anew by the card that the profile asks for.
         } else if created || first_moved || source == Source::Profile {
@@ -413,7 +475,7 @@ impl Engine {
         let set = &self.rules.sets()[account.set as usize];
         let (old, new) = (&before.card, &set.card);
         let band_before = account.band.current();
-        account.aggregate.change_plan(&before.plan, &set.plan, self.now);
+        account.aggregate.change_plan(&before.plan, &set.plan, self.clocks.now);
         account.measures = no_measures(new);
         account.band.in_bands_of(old, new);
         let is_gone = band_before.is_some() && account.band.current().is_none();
@@ -422,7 +484,7 @@ impl Engine {
             *published = published.in_parts_of(old, new);
         }
         let mut alerts = account.alerts.take().unwrap_or_default();
-        let ended = alerts.change_card(old, new, self.now);
+        let ended = alerts.change_card(old, new, self.clocks.now);
         account.alerts = (!new.alerts.is_empty()).then_some(alerts);
         let stats = &mut self.stats.cards[account.set as usize];
         stats.note_account(account.band.current(), account.firing_set());
@@ -449,7 +511,7 @@ impl Engine {
         // Where no measure moved, only the end of a grace, of a dwell or of an alert's clock has
         // anything to say. Most looks are of the kind that an event in the meantime has made
         // unnecessary.
-        if moved || verdict_deadline <= self.now || card.grace > Span::ZERO {
+        if moved || verdict_deadline <= self.clocks.now || card.grace > Span::ZERO {
             self.judge(slot);
         } else {
             account.deadline = account.deadline.min(verdict_deadline);
@@ -477,7 +539,7 @@ impl Engine {
     fn read(&mut self, slot: u32, measure: usize) -> (EventTime, bool) {
         let account = &mut self.accounts[slot as usize];
         let plan = &self.rules.sets()[account.set as usize].plan;
-        let reading = account.aggregate.read(measure, plan, self.now);
+        let reading = account.aggregate.read(measure, plan, &self.clocks);
         let until = match reading.value {
             Some(value) if value >= plan.settled_from[measure] => EventTime::MAX,
             _ => reading.until,
@@ -508,28 +570,34 @@ impl Engine {
         let card = &*rules.sets()[self.accounts[slot as usize].set as usize].card;
         let account = &mut self.accounts[slot as usize];
         let grace_ends = account.grace_ends(card);
-        let in_grace = self.now < grace_ends;
+        let in_grace = self.clocks.now < grace_ends;
         let value_of = |measure: usize| account.measures[measure].value();
         let profile = account.aggregate.profile();
         let gate_holds = |gate: usize| card.gates[gate].when.holds(&value_of, profile);
         self.breakdown.fill(card, &account.measures, gate_holds, in_grace);
         // Where the rules moved, the account has nothing to prove.
         let step = match cause {
-            Cause::Score => account.band.step(card, self.breakdown.score, self.now),
+            Cause::Score => account.band.step(card, self.breakdown.score, self.clocks.now),
             Cause::Rules => {
-                account.band.settle(card, self.breakdown.score, left.is_some(), self.now)
+                account.band.settle(card, self.breakdown.score, left.is_some(), self.clocks.now)
             }
         };
         if let Some(alerts) = &mut account.alerts {
+            let last_usage = account.aggregate.last_at(Source::Usage);
             let moment = Moment {
-                now: self.now,
+                now: self.clocks.now,
                 publish_from: self.publish_from,
                 score: self.breakdown.score,
                 coverage: self.breakdown.coverage,
                 band: account.band.current(),
                 measures: &account.measures,
                 profile: account.aggregate.profile(),
-                last_usage: account.aggregate.last_at(Source::Usage),
+                last_usage,
+                silent_since: self.clocks.without_outages(Source::Usage, last_usage),
+                usage_frozen_at: self
+                    .clocks
+                    .is_frozen(Source::Usage)
+                    .then(|| self.clocks.of(Source::Usage)),
             };
             let fired_before = alerts.firing_set();
             let muted = cause == Cause::Rules && !rules.alerts_on_change();
@@ -541,7 +609,10 @@ impl Engine {
         if in_grace {
             account.deadline = account.deadline.min(grace_ends);
         }
-        debug_assert!(account.deadline > self.now, "a deadline that is over comes again for ever");
+        debug_assert!(
+            account.deadline > self.clocks.now,
+            "a deadline that is over comes again for ever"
+        );
         if step.is_some() || !self.alert_steps.is_empty() {
             self.decide(slot, step, cause, left);
         }
@@ -571,7 +642,7 @@ impl Engine {
             &self.breakdown,
         );
         if let Some(BandStep { from, to }) = step {
-            let silent = self.now < self.publish_from;
+            let silent = self.clocks.now < self.publish_from;
             self.stats.cards[account.set as usize].note_band_change(from, to, silent);
             if !silent {
                 let decision = Decision::BandChange { from, to };
@@ -614,7 +685,7 @@ impl Engine {
         self.verdicts.push_back(Verdict {
             account_id: account.id.clone(),
             sequence: account.sequence,
-            at: self.now,
+            at: self.clocks.now,
             decision,
             cause,
             left,
@@ -623,6 +694,7 @@ impl Engine {
             sub_band: band.and_then(|band| card.bands[band].sub_band(score, profile)),
             previous_score: account.published.as_ref().and_then(|published| published.score),
             coverage: self.breakdown.coverage,
+            degraded: self.clocks.frozen(),
             movements,
             name: profile.and_then(|profile| profile.name.clone()),
             owner: profile.and_then(|profile| profile.owner.clone()).or_else(|| card.owner.clone()),
@@ -651,15 +723,16 @@ impl Engine {
         Snapshot {
             card: Arc::clone(card),
             account_id: account.id.clone(),
-            as_of: self.now,
+            as_of: self.clocks.now,
             measures: account.measures.clone(),
             gate_holds: card.gates.iter().map(|g| g.when.holds(&value_of, profile)).collect(),
-            in_grace: self.now < account.grace_ends(card),
+            in_grace: self.clocks.now < account.grace_ends(card),
             band: account.band,
             alerts: account
                 .alerts
                 .as_ref()
                 .map_or_else(Vec::new, |alerts| alerts.standing(card).collect()),
+            degraded: self.clocks.frozen(),
         }
     }
 }
@@ -682,6 +755,7 @@ fn no_measures(card: &Scorecard) -> Box<[MeasureScore]> {
 impl Stats {
     /// Drops the counts of what is so now, and keeps those that only grow.
     pub fn forget_what_is_now(&mut self) {
+        self.out = [false; 5];
         for card in &mut self.cards {
             card.accounts_by_band.clear();
             card.alerts.iter_mut().for_each(|alert| alert.firing = 0);

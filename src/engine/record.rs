@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::outage::{self, OperatorAlert};
 use super::scorecard::{Severity, Urgency};
 use super::time::EventTime;
 use super::verdict::{AlertChange, AlertStep, Decision, Movement, Part, Verdict, band_name};
@@ -166,6 +167,75 @@ pub struct Alert<'a> {
     pub scorecard_hash: &'a str,
 }
 
+/// The payload of `barometer.operator_alert.v1`: a whole source went quiet, or is back. The records of
+/// all tasks have the same deduplication key, so that they merge downstream.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct OperatorAlertRecord {
+    /// `outage:` and the source.
+    pub dedup_key: String,
+    /// `firing` or `resolved`.
+    pub status: &'static str,
+    /// `critical`.
+    pub severity: Severity,
+    /// `usage`, `support`, `payment` or `survey`.
+    pub source: &'static str,
+    /// The partition number that tells of it.
+    pub partition: i32,
+    /// The partition number's own count of these, from 1.
+    pub sequence: u64,
+    /// Task time of this record.
+    pub at: EventTime,
+    /// The first hour of the outage begins here.
+    pub started_at: EventTime,
+    /// When it was noticed: at the end of an hour.
+    pub detected_at: EventTime,
+    /// When events came again; `null` while they do not.
+    pub ended_at: Option<EventTime>,
+    /// How many events were to be expected: while firing since it began, once resolved in the hour
+    /// that settled it.
+    pub expected: f64,
+    /// How many came.
+    pub came: u64,
+    /// One line.
+    pub summary: String,
+}
+
+/// Writes what operators are told as a record of the events topic.
+pub fn encode_operator_alert(alert: &OperatorAlert, partition: i32, source: &str) -> EncodedRecord {
+    let name = outage::name(alert.source);
+    let dedup_key = format!("outage:{name}");
+    let payload = OperatorAlertRecord {
+        dedup_key: dedup_key.clone(),
+        status: if alert.ended_at.is_some() { "resolved" } else { "firing" },
+        severity: Severity::Critical,
+        source: name,
+        partition,
+        sequence: alert.sequence,
+        at: alert.at,
+        started_at: alert.started_at,
+        detected_at: alert.detected_at,
+        ended_at: alert.ended_at,
+        expected: alert.expected,
+        came: alert.came,
+        summary: wording::outage(alert, partition),
+    };
+    let schema = "operator_alert.v1";
+    EncodedRecord {
+        headers: vec![
+            ("ce_specversion", "1.0".to_owned()),
+            ("ce_id", format!("task-{partition}:{}", alert.sequence)),
+            ("ce_type", format!("barometer.{schema}")),
+            ("ce_source", source.to_owned()),
+            ("ce_subject", dedup_key.clone()),
+            ("ce_time", alert.at.to_string()),
+            ("ce_dataschema", format!("urn:barometer:{schema}")),
+            ("content-type", "application/json".to_owned()),
+        ],
+        key: dedup_key.into_bytes(),
+        payload: serde_json::to_vec(&payload).expect("strings and numbers always become JSON"),
+    }
+}
+
 /// Writes a verdict as a record of the events topic. `source` is the producing service's
 /// `ce_source`.
 pub fn encode(verdict: &Verdict, source: &str) -> EncodedRecord {
@@ -218,7 +288,7 @@ fn band_changed(verdict: &Verdict, from: Option<usize>, to: Option<usize>) -> Ba
         score: verdict.score,
         previous_score: verdict.previous_score,
         coverage: verdict.coverage,
-        degraded: Vec::new(),
+        degraded: verdict.degraded.names(),
         color: entered.and_then(|band| band.color.as_deref()),
         action: advice.action,
         urgency: advice.urgency,
@@ -255,7 +325,7 @@ fn alert<'a>(verdict: &'a Verdict, step: &AlertStep) -> Alert<'a> {
         score: verdict.score,
         previous_score: verdict.previous_score,
         coverage: verdict.coverage,
-        degraded: Vec::new(),
+        degraded: verdict.degraded.names(),
         cause: verdict.cause.name(),
         summary: wording::summary(verdict),
         explanation: wording::explanation(verdict),

@@ -9,6 +9,7 @@ use compact_str::CompactString;
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::outage::Degraded;
 use super::score::{Breakdown, MeasureScore, MeasureStatus, dimension_score};
 use super::scorecard::{Dimension, Scorecard, Severity};
 use super::time::EventTime;
@@ -33,6 +34,8 @@ pub struct Snapshot {
     pub band: BandState,
     /// Rules that are pending or firing.
     pub alerts: Vec<AlertStanding>,
+    /// Sources whose outage holds the account's clock.
+    pub degraded: Degraded,
 }
 
 impl Snapshot {
@@ -51,6 +54,7 @@ impl Snapshot {
             && self.in_grace == other.in_grace
             && self.band == other.band
             && self.alerts == other.alerts
+            && self.degraded == other.degraded
     }
 
     /// The report as people and programs read it.
@@ -103,7 +107,7 @@ impl Snapshot {
             previous_band: self.band.previous().map(name),
             band_since: self.band.since(),
             coverage: breakdown.coverage,
-            degraded: Vec::new(),
+            degraded: self.degraded.names(),
             dimensions: dimensions.collect(),
             gates: gate_reports(card, &breakdown),
             alerts: self.alerts.iter().map(|standing| alert_report(card, standing)).collect(),

@@ -2,6 +2,7 @@
 //!
 //! Numbers are rounded for people here and nowhere else.
 
+use super::outage::{self, OperatorAlert};
 use super::scorecard::{AlertKind, Comparison, Gate, GateEffect, Measure, Scorecard};
 use super::time::Span;
 use super::verdict::{
@@ -55,6 +56,23 @@ pub fn explanation(verdict: &Verdict) -> Vec<String> {
     };
     let told = verdict.movements.iter().take(REASONS_TOLD);
     own.into_iter().chain(told.map(|movement| sentence(&verdict.card, movement))).collect()
+}
+
+/// One line for the operators of a source.
+pub fn outage(alert: &OperatorAlert, partition: i32) -> String {
+    let OperatorAlert { expected, came, started_at, .. } = *alert;
+    let name = outage::name(alert.source);
+    match alert.ended_at {
+        None => format!(
+            "Source {name} is out since {started_at}: {came} events came on partition {partition} \
+             where {expected:.0} were to be expected. Its clock stands still for every account"
+        ),
+        Some(ended_at) => format!(
+            "Source {name} is back on partition {partition} at {ended_at}, after {}: {came} events \
+             in the last hour, where {expected:.0} were to be expected",
+            elapsed(ended_at.since(started_at))
+        ),
+    }
 }
 
 /// Why an alert fires: `Score fell by 27.3 points from 82.1 in 28 days, to 54.8`.

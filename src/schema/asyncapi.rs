@@ -48,7 +48,8 @@ fn output(topic: OutputTopic) -> Option<Topic> {
     Some(Topic { address: topic.default_topic(), action: "send", about, messages })
 }
 
-const EVENTS: &[&str] = &["band_changed.v1", "alert_fired.v1", "alert_resolved.v1"];
+const EVENTS: &[&str] =
+    &["band_changed.v1", "alert_fired.v1", "alert_resolved.v1", "operator_alert.v1"];
 
 /// The whole document.
 pub fn document() -> Value {

@@ -35,11 +35,20 @@ pub struct Case {
     name: Text,
     /// What every `at` counts from; default 2026-01-01T00:00:00Z.
     start: Option<Instant>,
+    /// Whether outages of whole sources are watched for; default off.
+    outage_guard: Option<OnOff>,
     /// What happens. A list in the list is a history shared by an anchor.
     given: Option<Vec<EntryOrHistory>>,
     /// At least one.
     #[schemars(length(min = 1))]
     expect: Vec<Expectation>,
+}
+
+#[derive(JsonSchema)]
+#[schemars(rename_all = "snake_case")]
+enum OnOff {
+    On,
+    Off,
 }
 
 #[derive(JsonSchema)]
@@ -55,6 +64,8 @@ enum EntryOrHistory {
 struct Entry {
     /// When, from the start of the case.
     at: Duration,
+    /// To which account; there is one unless several are named.
+    account: Option<Text>,
     /// How long after it happened it is learnt of; default 0.
     late_by: Option<Duration>,
     /// More than once.
@@ -211,6 +222,8 @@ struct Profile {
 struct Expectation {
     /// When, from the start of the case.
     at: Duration,
+    /// Of which account; there is one unless several are named.
+    account: Option<Text>,
     /// How far a number may be off; default 0.01.
     #[schemars(range(min = 0.0, max = 1e12))]
     tolerance: Option<f64>,
@@ -240,8 +253,21 @@ struct Expectation {
     escalated: Option<Vec<Text>>,
     /// All that were resolved since the expectation before, with repeats.
     resolved: Option<Vec<Text>>,
+    /// All sources whose outage holds the account's clock.
+    degraded: Option<Vec<GuardedSource>>,
+    /// All sources whose outage the operators were told of since the expectation before.
+    operator_alerts: Option<Vec<GuardedSource>>,
     /// How often the band changed since the expectation before.
     band_changes: Option<Expected>,
+}
+
+#[derive(JsonSchema)]
+#[schemars(rename_all = "snake_case")]
+enum GuardedSource {
+    Usage,
+    Support,
+    Payment,
+    Survey,
 }
 
 /// A number that is expected.

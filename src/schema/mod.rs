@@ -20,7 +20,7 @@ use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, Schema};
 use serde_json::{Value, json};
 
-use crate::engine::record::{Alert, BandChanged};
+use crate::engine::record::{Alert, BandChanged, OperatorAlertRecord};
 use crate::engine::report::AccountReport;
 use crate::engine::yaml::nearest;
 
@@ -35,7 +35,7 @@ pub struct NamedSchema {
 }
 
 /// Every schema: files, then what is read, then what is written.
-pub const SCHEMAS: [NamedSchema; 12] = [
+pub const SCHEMAS: [NamedSchema; 13] = [
     named("scorecard", "a scorecard and its tests", file::<scorecard::Scorecard>),
     named("scorecard-tests", "tests in a file of their own", file::<card_test::CardTests>),
     named("settings", "the service's settings", file::<settings::Settings>),
@@ -47,6 +47,11 @@ pub const SCHEMAS: [NamedSchema; 12] = [
     named("band_changed.v1", "an account changed its band", output::<BandChanged<'_>>),
     named("alert_fired.v1", "an alert began, or became worse", alert_fired),
     named("alert_resolved.v1", "an alert ended", alert_resolved),
+    named(
+        "operator_alert.v1",
+        "a whole source went quiet, or is back",
+        output::<OperatorAlertRecord>,
+    ),
     named("account_report", "everything about one account", output::<AccountReport<'_>>),
 ];
 

@@ -156,6 +156,15 @@ struct Engine {
     scorecard_check_interval: Option<Filled<Duration>>,
     /// Whether a change of rules may fire alerts; default false.
     alert_on_rules_change: Option<Filled<bool>>,
+    /// Whether outages of whole sources are watched for; default on.
+    outage_guard: Option<Filled<OnOff>>,
+}
+
+#[derive(JsonSchema)]
+#[schemars(rename_all = "snake_case")]
+enum OnOff {
+    On,
+    Off,
 }
 
 #[derive(JsonSchema)]

@@ -5,6 +5,7 @@ use prometheus::{
 };
 
 use crate::engine::event::{ReasonCode, Source};
+use crate::engine::outage::{self, GUARDED};
 use crate::engine::rules::Rules;
 use crate::engine::scorecard::{Scorecard, UNKNOWN_BAND};
 use crate::engine::{CardStats, Stats};
@@ -21,6 +22,7 @@ pub struct Metrics {
     band_changes: IntCounterVec,
     alerts: IntCounterVec,
     alerts_firing: IntGaugeVec,
+    outages: IntGaugeVec,
     reloads: IntCounterVec,
     transactions: IntCounterVec,
     consumer_lag: IntGaugeVec,
@@ -109,6 +111,11 @@ impl Metrics {
                 "Accounts for which an alert rule fires now.",
                 &["rule"],
             ),
+            outages: gauges(
+                "barometer_source_outages",
+                "Partition numbers for which a source is out, so that its clock stands still.",
+                &["source"],
+            ),
             reloads: counters(
                 "barometer_scorecard_reloads_total",
                 "Times the scorecards were read again, by what came of it.",
@@ -153,6 +160,10 @@ impl Metrics {
             let duplicate = now.duplicates[i] - before.duplicates[i];
             self.events_duplicate.with_label_values(label).inc_by(duplicate);
         }
+        for source in GUARDED {
+            let (known, is) = (before.out[source as usize], now.out[source as usize]);
+            self.outages.with_label_values(&[outage::name(source)]).add(is as i64 - known as i64);
+        }
         let none = CardStats::default();
         for (index, (card, now)) in rules.cards().zip(&now.cards).enumerate() {
             self.add_card_stats(card, before.cards.get(index).unwrap_or(&none), now);
@@ -188,6 +199,9 @@ impl Metrics {
 
     /// Takes an engine's accounts out of the gauges: it is gone, or goes over to other rules.
     pub fn drop_accounts(&self, rules: &Rules, last: &Stats) {
+        for source in GUARDED.iter().filter(|source| last.out[**source as usize]) {
+            self.outages.with_label_values(&[outage::name(*source)]).dec();
+        }
         for (card, last) in rules.cards().zip(&last.cards) {
             for (band, count) in last.accounts_by_band.iter().enumerate() {
                 self.accounts.with_label_values(&[band_label(card, band)]).sub(*count as i64);

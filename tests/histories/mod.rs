@@ -12,6 +12,7 @@ pub mod genes;
 pub mod harness;
 pub mod outage;
 pub mod record;
+pub mod story;
 
 use std::fmt;
 use std::ops::RangeInclusive;
@@ -23,6 +24,7 @@ pub use record::Arrival;
 
 use card::{ALERT_GENES, MEASURE_GENES};
 use record::ARRIVAL_GENES;
+use story::{RULE_GENES, STEP_GENES};
 
 /// A scorecard and what arrives, in the order of arrival (and so of record time).
 #[derive(Clone)]
@@ -66,6 +68,17 @@ fn cases_of(
             choices,
         },
     )
+}
+
+/// Short cases about alerts, in which many things happen at the same instant.
+pub fn stories() -> impl Strategy<Value = Case> {
+    let card = (vec(any::<u8>(), 8), vec(any::<[u8; RULE_GENES]>(), 1..=4));
+    let steps = vec(any::<[u8; STEP_GENES]>(), 1..=40);
+    (card, steps, vec(any::<u8>(), 64)).prop_map(|((head, rules), steps, choices)| Case {
+        card: story::card(&head, &rules),
+        arrivals: story::history(&steps),
+        choices,
+    })
 }
 
 /// Cases over some weeks in which one source now and then falls silent as a whole.

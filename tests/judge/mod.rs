@@ -1,6 +1,6 @@
 //! Engine and reference model side by side.
 //!
-//! Leaves out what the model leaves out: the outage guard, sentences, hashes.
+//! Leaves out what the model leaves out: sentences, hashes.
 
 #![allow(dead_code, reason = "each integration test uses its own part of this")]
 
@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use barometer::engine::Engine;
 use barometer::engine::event::{DecodeLimits, Event, Source, decode};
+use barometer::engine::outage::OperatorAlert;
 use barometer::engine::scorecard::Scorecard;
 use barometer::engine::time::EventTime;
 use barometer::engine::verdict::{AlertChange, Decision, Part, Verdict, band_name};
@@ -27,6 +28,7 @@ pub struct Judged {
     engine: Engine,
     card: Arc<Scorecard>,
     verdicts: Vec<Verdict>,
+    operator_alerts: Vec<OperatorAlert>,
 }
 
 impl Judged {
@@ -42,7 +44,7 @@ impl Judged {
         });
         let card = Arc::new(card.scorecard);
         let engine = Engine::new(Arc::clone(&card), EventTime::from_millis(publish_from_ms));
-        Judged { engine, card, verdicts: Vec::new() }
+        Judged { engine, card, verdicts: Vec::new(), operator_alerts: Vec::new() }
     }
 
     pub fn advance_to(&mut self, now_ms: i64) {
@@ -63,6 +65,7 @@ impl Judged {
         while let Some(verdict) = self.engine.poll_verdict() {
             self.verdicts.push(verdict);
         }
+        self.operator_alerts.extend(std::iter::from_fn(|| self.engine.poll_operator_alert()));
     }
 
     pub fn account_ids(&self) -> Vec<String> {
@@ -147,11 +150,34 @@ impl Both {
         both
     }
 
-    /// Both with an outage guard. The engine's is switched on here as soon as it has one, and what
-    /// operators are told is then compared with [`Model::outages`].
+    /// Both with an outage guard.
     pub fn with_outage_guard(yaml: &str) -> Both {
         let model = Model::new(Card::parse(yaml)).with_outage_guard();
-        Both { model, ..Both::new(yaml) }
+        let mut both = Both { model, ..Both::new(yaml) };
+        both.engine.engine = both.engine.engine.with_outage_guard();
+        both
+    }
+
+    /// What the operators of the sources were told.
+    fn compare_outages(&self) -> Result<(), String> {
+        let expected: Vec<_> = self
+            .model
+            .outages()
+            .iter()
+            .filter(|outage| outage.published)
+            .map(|o| (o.source as usize, o.firing, o.since, o.at_ms, o.expected, o.came))
+            .collect();
+        let found: Vec<_> = self
+            .engine
+            .operator_alerts
+            .iter()
+            .map(|o| {
+                let firing = o.ended_at.is_none();
+                let (since, at) = (o.started_at.as_millis(), o.at.as_millis());
+                (o.source as usize, firing, since, at, o.expected, o.came as i64)
+            })
+            .collect();
+        same("outages", &expected, &found)
     }
 
     pub fn judge_every_hour(&mut self, every_hour: bool) {
@@ -184,6 +210,7 @@ impl Both {
                 .map_err(|difference| format!("{account_id} at {at}: {difference}"))?;
             self.compare_verdicts(account_id)?;
         }
+        self.compare_outages()?;
         let dropped =
             |ids: &[String]| ids.iter().map(|id| self.model.late_dropped(id)).sum::<u64>();
         same(

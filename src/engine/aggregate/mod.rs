@@ -29,6 +29,7 @@ pub use self::reading::{Absence, Reading};
 use self::tickets::{TicketChange, Tickets};
 use self::warming::Warming;
 use super::event::{Body, Event, PaymentStatus, Profile, Source, TicketStatus, Usage};
+use super::outage::Clocks;
 use super::scorecard::{DistinctOf, Measure, Plan, Read};
 use super::time::{EventTime, Span};
 
@@ -169,9 +170,10 @@ impl Aggregate {
         }
     }
 
-    /// Takes an event at task time `now`.
-    pub fn apply(&mut self, event: &Event<'_>, plan: &Plan, now: EventTime) -> Applied {
+    /// Takes an event at task time.
+    pub fn apply(&mut self, event: &Event<'_>, plan: &Plan, clocks: &Clocks) -> Applied {
         let source = event.body.source();
+        let now = clocks.of(source);
         if let Body::ProfileGone = event.body {
             self.profile = None;
             return Applied::Counted { first_moved: false };
@@ -184,15 +186,15 @@ impl Aggregate {
             Body::Usage(usage) => self.apply_usage(usage, at, plan, now),
             Body::Ticket(ticket) => {
                 let change = TicketChange::new(ticket, at, &event.event_id);
-                let items = self.items_mut(plan, now);
+                let items = self.items_mut(plan, clocks);
                 items.tickets.apply(&ticket.ticket_id, change, now, plan.item_horizon)
             }
             Body::Payment(payment) => {
-                let items = self.items_mut(plan, now);
+                let items = self.items_mut(plan, clocks);
                 items.invoices.apply(payment, at, &event.event_id, now, plan.item_horizon)
             }
             Body::Survey(survey) => {
-                let items = self.items_mut(plan, now);
+                let items = self.items_mut(plan, clocks);
                 items.answers.apply(survey, at, &event.event_id)
             }
             Body::Profile(profile) => {
@@ -271,8 +273,8 @@ impl Aggregate {
     }
 
     /// The sparse sources, swept of what is past when they have doubled since the last sweep.
-    fn items_mut(&mut self, plan: &Plan, now: EventTime) -> &mut ItemSources {
-        let horizon = plan.item_horizon;
+    fn items_mut(&mut self, plan: &Plan, clocks: &Clocks) -> &mut ItemSources {
+        let (horizon, now) = (plan.item_horizon, clocks.earliest());
         let items = self.items.get_or_insert_default();
         if items.len() >= SWEEP_MIN.max(2 * items.swept_len) {
             items.tickets.forget(horizon, plan.ticket_reach, now);
@@ -283,17 +285,31 @@ impl Aggregate {
         items
     }
 
-    /// Reads the plan's measure at `index` at `now`. Time may not go back between calls.
-    pub fn read(&mut self, index: usize, plan: &Plan, now: EventTime) -> Reading {
+    /// Reads the plan's measure at `index` by the clock of its source. Time may not go back between
+    /// calls.
+    pub fn read(&mut self, index: usize, plan: &Plan, clocks: &Clocks) -> Reading {
+        let source = plan.sources[index];
+        let mut reading = self.read_by(index, plan, clocks, source);
+        if clocks.is_frozen(source) {
+            reading.until = EventTime::MAX; // Whoever starts the clock again looks at everybody.
+        }
+        reading
+    }
+
+    fn read_by(&mut self, index: usize, plan: &Plan, clocks: &Clocks, source: Source) -> Reading {
+        let now = clocks.of(source);
         let (measure, read) = (&plan.measures[index], &plan.reads[index]);
         if let Some(until) = self.warms_up_until(index, plan, now) {
             return Reading { value: None, until, absence: Absence::WarmingUp };
         }
-        let reading = self.read_fresh(measure, read, plan, now);
+        let reading = match *read {
+            Read::DaysSinceLast { last } => self.read_days_since_last(last, clocks),
+            _ => self.read_fresh(measure, read, plan, now),
+        };
         let Some(stale_after) = measure.stale_after else { return reading };
         match self.last_reading_at(measure, read, now) {
             Some(last_at) if reading.value.is_some() => {
-                let stale_at = last_at + stale_after;
+                let stale_at = clocks.without_outages(source, last_at) + stale_after;
                 if stale_at <= now {
                     Reading { value: None, until: reading.until, absence: Absence::Stale }
                 } else {
@@ -301,6 +317,18 @@ impl Aggregate {
                 }
             }
             _ => reading,
+        }
+    }
+
+    fn read_days_since_last(&self, last: usize, clocks: &Clocks) -> Reading {
+        match self.lasts[last] {
+            EventTime::MIN => Reading::lasting(None),
+            last_at => {
+                let now = clocks.of(Source::Usage);
+                let since = clocks.without_outages(Source::Usage, last_at);
+                let (days, until) = whole_elapsed(since, now, Span::DAY);
+                Reading::until(Some(days as f64), until)
+            }
         }
     }
 
@@ -352,13 +380,7 @@ impl Aggregate {
             Read::FeaturesUsed { distinct, out_of } => {
                 self.read_distinct(distinct, plan, now, out_of.unwrap_or(1) as f64)
             }
-            Read::DaysSinceLast { last } => match self.lasts[last] {
-                EventTime::MIN => Reading::lasting(None),
-                last_at => {
-                    let (days, until) = whole_elapsed(last_at, now, Span::DAY);
-                    Reading::until(Some(days as f64), until)
-                }
-            },
+            Read::DaysSinceLast { .. } => unreachable!("read by the clock of its source"),
             Read::Trend { trend, prior } => self.read_trend(trend, prior, plan, now),
             Read::DaysToRenewal => {
                 let renewal_at = self.profile.as_ref().and_then(|profile| profile.renewal_at);

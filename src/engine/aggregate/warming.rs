@@ -94,8 +94,8 @@ impl Aggregate {
         }
         let measure = &plan.measures[index];
         let ready_at = if let Read::DaysSinceLast { last } = plan.reads[index] {
-            // Only the next event can say.
-            let heard = self.lasts[last] > EventTime::MIN || plan.lasts[last].is_empty();
+            // Only the next event can say, and it must be later than all that was not noted.
+            let heard = self.lasts[last] >= since || plan.lasts[last].is_empty();
             if heard { EventTime::MIN } else { EventTime::MAX }
         } else {
             ready_at(measure, since)

@@ -146,6 +146,8 @@ pub struct Plan {
     pub measures: Vec<Measure>,
     /// How each of them is read.
     pub reads: Vec<Read>,
+    /// The source of each of them: whose clock it is read by.
+    pub sources: Vec<Source>,
     /// Measures a source's events can change, by `Source as usize`.
     pub fed_by: [Vec<usize>; 5],
     /// Measures whose value can matter to score, band or gates: they set deadlines. The others are
@@ -183,6 +185,7 @@ impl Plan {
                 share(&mut plan.usage_windows, Window { panes, ..window });
             }
             plan.reads.push(read);
+            plan.sources.push(fed_by(measure.kind)[0]);
             plan.measures.push(measure.clone());
             plan.scored.push(measure.weight != 0.0);
             plan.settled_from.push(settled_from(measure));

@@ -32,6 +32,10 @@ pub struct Moment<'a> {
     pub profile: Option<&'a Profile>,
     /// `occurred_at` of the latest usage event; `MIN` before one.
     pub last_usage: EventTime,
+    /// The same, later by as much as usage was out since.
+    pub silent_since: EventTime,
+    /// The clock of usage, if it stands still.
+    pub usage_frozen_at: Option<EventTime>,
 }
 
 /// What happened to one rule, to be published.
@@ -483,7 +487,8 @@ struct Look<'a> {
 impl Look<'_> {
     /// Whether the condition of a level holds.
     fn holds(&mut self, level: usize, state: &RuleState) -> bool {
-        let Moment { now, score, coverage, band, measures, profile, last_usage, .. } = *self.moment;
+        let Moment { now, score, coverage, band, measures, profile, .. } = *self.moment;
+        let Moment { last_usage, silent_since, usage_frozen_at, .. } = *self.moment;
         let in_bands = |bands: &[usize]| band.is_some_and(|band| bands.contains(&band));
         match &self.rule.kind {
             AlertKind::ScoreDrop { points, at_most, .. } => {
@@ -501,7 +506,10 @@ impl Look<'_> {
                 if last_usage == EventTime::MIN {
                     return false;
                 }
-                let silent_at = last_usage + lasting[level];
+                let silent_at = silent_since + lasting[level];
+                if let Some(frozen_at) = usage_frozen_at {
+                    return silent_at <= frozen_at;
+                }
                 self.turns_at(silent_at);
                 silent_at <= now
             }

@@ -11,6 +11,7 @@ use compact_str::CompactString;
 pub use self::alert::{AlertBook, AlertChange, AlertStanding, AlertStep, Evidence, Moment};
 pub use self::band::{BandState, BandStep};
 pub use self::reason::{Movement, Part, Published};
+use super::outage::Degraded;
 use super::scorecard::{Scorecard, UNKNOWN_BAND};
 use super::time::EventTime;
 
@@ -41,6 +42,8 @@ pub struct Verdict {
     pub previous_score: Option<f64>,
     /// Share of weight backed by data, 0..=1.
     pub coverage: f64,
+    /// Sources whose outage holds the account's clock.
+    pub degraded: Degraded,
     /// What moved since the last published verdict, first what moved the score most in the direction it went. The points sum to the change of
     /// the score (from 0 where there was none).
     pub movements: Vec<Movement>,
