@@ -29,7 +29,7 @@ use hashbrown::HashTable;
 use xxhash_rust::xxh3::xxh3_64;
 
 use self::aggregate::{Absence, Aggregate, Applied};
-use self::event::{Body, Event, Source};
+use self::event::{Body, Claim, Event, Feedback, Override, Source};
 use self::outage::{Clocks, Guard, OperatorAlert};
 use self::report::Snapshot;
 use self::rules::{RuleSet, Rules};
@@ -82,6 +82,8 @@ struct Account {
     /// One per measure of the card. Measures that are only watched are read for reports, not here.
     measures: Box<[MeasureScore]>,
     band: BandState,
+    /// Only where somebody has overridden the band.
+    overriding: Option<Box<Overriding>>,
     /// Only where the card has alerts.
     alerts: Option<Box<AlertBook>>,
     published: Option<Published>,
@@ -95,6 +97,29 @@ struct Account {
     touched: bool,
 }
 
+/// What people said of an account's band.
+#[derive(Debug, Default)]
+struct Overriding {
+    /// The latest override or withdrawal that had an effect when it came.
+    latest: Option<Arc<Override>>,
+    /// The override that holds the band.
+    running: Option<Arc<Override>>,
+}
+
+impl Overriding {
+    /// What is to hold the band at `now`.
+    fn wanted(&self, now: EventTime) -> Option<&Arc<Override>> {
+        let runs = |claim: &Claim| now < claim.expires_at;
+        self.latest.as_ref().filter(|latest| latest.claim.as_ref().is_some_and(runs))
+    }
+
+    /// When what holds the band ends by itself.
+    fn deadline(&self) -> EventTime {
+        let claim = self.running.as_ref().and_then(|running| running.claim.as_ref());
+        claim.map_or(EventTime::MAX, |claim| claim.expires_at)
+    }
+}
+
 /// What the engine has seen, in counts that only grow unless they say otherwise.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Stats {
@@ -106,6 +131,10 @@ pub struct Stats {
     pub late_dropped: [u64; 5],
     /// Sources whose clock stands still now, by `Source as usize`.
     pub out: [bool; 5],
+    /// Overrides that had no effect: over already, older than another, or of an unknown band.
+    pub overrides_ignored: u64,
+    /// Feedback on no alert that fires.
+    pub feedback_on_none: [u64; 4],
     /// By card of the rules in force; they begin anew when the rules change.
     pub cards: Vec<CardStats>,
 }
@@ -130,6 +159,8 @@ pub struct AlertStats {
     pub escalated: u64,
     /// Episodes ended and published.
     pub resolved: u64,
+    /// What people said of its alerts, by `FeedbackKind as usize`.
+    pub feedback: [u64; 4],
     /// Accounts for which it fires now, published or not.
     pub firing: u64,
 }
@@ -311,9 +342,17 @@ impl Engine {
         {
             guard.count(source, self.clocks.now);
         }
+        let told = match &event.body {
+            Body::Override(told) => self.take_override(slot, told),
+            Body::Feedback(told) => {
+                self.take_feedback(slot, told);
+                false
+            }
+            _ => false,
+        };
         if source == Source::Profile && self.choose_card(slot) {
             // Judged anew by the card that the profile asks for.
-        } else if created || first_moved || source == Source::Profile {
+        } else if created || first_moved || told || source == Source::Profile {
             self.read_scored(slot);
             self.judge(slot);
         } else {
@@ -438,6 +477,7 @@ impl Engine {
             aggregate: Aggregate::new(plan),
             measures: no_measures(card),
             band: BandState::new(),
+            overriding: None,
             alerts: (!card.alerts.is_empty()).then(|| Box::new(AlertBook::new())),
             published: None,
             sequence: 0,
@@ -452,6 +492,44 @@ impl Engine {
     /// The card and plan by which an account is judged.
     fn set_of(&self, slot: u32) -> &RuleSet {
         &self.rules.sets()[self.accounts[slot as usize].set as usize]
+    }
+
+    /// Takes an override, unless it has no effect; returns whether the band has to be looked at.
+    fn take_override(&mut self, slot: u32, told: &Override) -> bool {
+        let card = &self.rules.sets()[self.accounts[slot as usize].set as usize].card;
+        let works = told.claim.as_ref().is_none_or(|claim| {
+            self.clocks.now < claim.expires_at && card.claimed_band(&claim.band).is_some()
+        });
+        let overriding = self.accounts[slot as usize].overriding.get_or_insert_default();
+        let known = overriding.latest.as_ref();
+        if !works || known.is_some_and(|known| told.order() <= known.order()) {
+            self.stats.overrides_ignored += 1;
+            return false;
+        }
+        overriding.latest = Some(Arc::new(told.clone()));
+        true
+    }
+
+    fn take_feedback(&mut self, slot: u32, told: &Feedback) {
+        let account = &mut self.accounts[slot as usize];
+        let card = &self.rules.sets()[account.set as usize].card;
+        let stats = &mut self.stats.cards[account.set as usize].alerts;
+        let rule = told.rule.as_ref().map(|id| card.alerts.iter().position(|r| r.id == *id));
+        let noted = match (rule, &mut account.alerts) {
+            // A rule the card does not have.
+            (Some(None), _) | (_, None) => 0,
+            (Some(Some(rule)), Some(alerts)) => {
+                alerts.note_feedback(Some(rule), told.kind);
+                1 << rule // Its last alert may be over already: it counts all the same.
+            }
+            (None, Some(alerts)) => alerts.note_feedback(None, told.kind),
+        };
+        if noted == 0 {
+            self.stats.feedback_on_none[told.kind as usize] += 1;
+        }
+        for (rule, stats) in stats.iter_mut().enumerate() {
+            stats.feedback[told.kind as usize] += u64::from(noted & (1 << rule) != 0);
+        }
     }
 
     /// Has the account judged by the card that its profile asks for; `false` if it is already.
@@ -575,13 +653,8 @@ impl Engine {
         let profile = account.aggregate.profile();
         let gate_holds = |gate: usize| card.gates[gate].when.holds(&value_of, profile);
         self.breakdown.fill(card, &account.measures, gate_holds, in_grace);
-        // Where the rules moved, the account has nothing to prove.
-        let step = match cause {
-            Cause::Score => account.band.step(card, self.breakdown.score, self.clocks.now),
-            Cause::Rules => {
-                account.band.settle(card, self.breakdown.score, left.is_some(), self.clocks.now)
-            }
-        };
+        let (step, band_cause) =
+            account.step_band(card, self.breakdown.score, self.clocks.now, cause, left.is_some());
         if let Some(alerts) = &mut account.alerts {
             let last_usage = account.aggregate.last_at(Source::Usage);
             let moment = Moment {
@@ -614,7 +687,7 @@ impl Engine {
             "a deadline that is over comes again for ever"
         );
         if step.is_some() || !self.alert_steps.is_empty() {
-            self.decide(slot, step, cause, left);
+            self.decide(slot, step, (band_cause, cause), left);
         }
     }
 
@@ -624,7 +697,7 @@ impl Engine {
         &mut self,
         slot: u32,
         step: Option<BandStep>,
-        cause: Cause,
+        (band_cause, cause): (BandCause, Cause),
         left: Option<CompactString>,
     ) {
         // Reasons name values. Those that could not move their sub-scores any more were let be.
@@ -646,7 +719,9 @@ impl Engine {
             self.stats.cards[account.set as usize].note_band_change(from, to, silent);
             if !silent {
                 let decision = Decision::BandChange { from, to };
-                self.publish(slot, decision, cause, left, movements.clone());
+                self.publish(slot, decision, band_cause.0, left, movements.clone());
+                let verdict = self.verdicts.back_mut().expect("it has just been added");
+                verdict.overridden = band_cause.1;
             }
         }
         let mut steps = std::mem::take(&mut self.alert_steps);
@@ -689,6 +764,7 @@ impl Engine {
             decision,
             cause,
             left,
+            overridden: None,
             score,
             band,
             sub_band: band.and_then(|band| card.bands[band].sub_band(score, profile)),
@@ -733,9 +809,13 @@ impl Engine {
                 .as_ref()
                 .map_or_else(Vec::new, |alerts| alerts.standing(card).collect()),
             degraded: self.clocks.frozen(),
+            overridden: account.overriding.as_ref().and_then(|said| said.running.clone()),
         }
     }
 }
+
+/// Whose doing a change of band is, and the override that begins or ends with it.
+struct BandCause(Cause, Option<Arc<Override>>);
 
 /// No account judged by any card yet.
 fn no_card_stats(rules: &Rules) -> Vec<CardStats> {
@@ -829,7 +909,53 @@ impl Account {
     /// At or before the next moment at which band or alerts change by time alone.
     fn verdict_deadline(&self, card: &Scorecard) -> EventTime {
         let alerts = self.alerts.as_ref().map_or(EventTime::MAX, |alerts| alerts.deadline());
-        self.band.deadline(card).min(alerts)
+        let overriding = self.overriding.as_ref().map_or(EventTime::MAX, |said| said.deadline());
+        self.band.deadline(card).min(alerts).min(overriding)
+    }
+
+    /// Has the band follow the score, or what somebody said of it; returns the change and whose
+    /// doing it is. With `always` it is left whatever comes.
+    fn step_band(
+        &mut self,
+        card: &Scorecard,
+        score: Option<f64>,
+        now: EventTime,
+        cause: Cause,
+        always: bool,
+    ) -> (Option<BandStep>, BandCause) {
+        let claimed = |said: &Arc<Override>| {
+            said.claim.as_ref().and_then(|claim| card.claimed_band(&claim.band))
+        };
+        if let Some(overriding) = &mut self.overriding {
+            // Other rules may not know the band.
+            let wanted = overriding.wanted(now).filter(|said| claimed(said).is_some()).cloned();
+            let running = std::mem::replace(&mut overriding.running, wanted.clone());
+            match (running, wanted) {
+                (running, Some(said)) => {
+                    let goes_on = running.is_some_and(|running| running == said);
+                    if goes_on && !always {
+                        return (None, BandCause(cause, None));
+                    }
+                    let to = claimed(&said);
+                    let cause = if goes_on { cause } else { Cause::Override };
+                    return (Some(self.band.impose(to, score, now)), BandCause(cause, Some(said)));
+                }
+                (Some(ended), None) => {
+                    let to = score.map(|score| card.band_of(score));
+                    let step = self.band.impose(to, score, now);
+                    return (Some(step), BandCause(Cause::OverrideEnded, Some(ended)));
+                }
+                (None, None) => {}
+            }
+        }
+        let step = match cause {
+            // Where the rules moved, the account has nothing to prove.
+            Cause::Rules => self.band.settle(card, score, always, now),
+            Cause::Score | Cause::Override | Cause::OverrideEnded => {
+                self.band.step(card, score, now)
+            }
+        };
+        (step, BandCause(cause, None))
     }
 
     /// The end of the account's grace; the earliest time of all where the card grants none.

@@ -1,10 +1,11 @@
 //! Every metric there is. Labels come from short closed lists; an account is never one.
 
 use prometheus::{
-    Encoder, Histogram, HistogramOpts, IntCounterVec, IntGaugeVec, Opts, Registry, TextEncoder,
+    Encoder, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGaugeVec, Opts, Registry,
+    TextEncoder,
 };
 
-use crate::engine::event::{ReasonCode, Source};
+use crate::engine::event::{FeedbackKind, ReasonCode, Source};
 use crate::engine::outage::{self, GUARDED};
 use crate::engine::rules::Rules;
 use crate::engine::scorecard::{Scorecard, UNKNOWN_BAND};
@@ -22,6 +23,8 @@ pub struct Metrics {
     band_changes: IntCounterVec,
     alerts: IntCounterVec,
     alerts_firing: IntGaugeVec,
+    feedback: IntCounterVec,
+    overrides_ignored: IntCounter,
     outages: IntGaugeVec,
     reloads: IntCounterVec,
     transactions: IntCounterVec,
@@ -74,6 +77,12 @@ impl Metrics {
         )
         .expect("name and buckets are well-formed");
         registry.register(Box::new(commit_seconds.clone())).expect("registered once");
+        let overrides_ignored = IntCounter::new(
+            "barometer_overrides_ignored_total",
+            "Overrides without effect: over already, older than another, or of an unknown band.",
+        )
+        .expect("the name is well-formed");
+        registry.register(Box::new(overrides_ignored.clone())).expect("registered once");
         let metrics = Metrics {
             events: counters(
                 "barometer_events_consumed_total",
@@ -111,6 +120,12 @@ impl Metrics {
                 "Accounts for which an alert rule fires now.",
                 &["rule"],
             ),
+            feedback: counters(
+                "barometer_alert_feedback_total",
+                "What people said of alerts.",
+                &["rule", "feedback"],
+            ),
+            overrides_ignored,
             outages: gauges(
                 "barometer_source_outages",
                 "Partition numbers for which a source is out, so that its clock stands still.",
@@ -160,6 +175,12 @@ impl Metrics {
             let duplicate = now.duplicates[i] - before.duplicates[i];
             self.events_duplicate.with_label_values(label).inc_by(duplicate);
         }
+        self.overrides_ignored.inc_by(now.overrides_ignored - before.overrides_ignored);
+        for (name, kind) in FeedbackKind::NAMES {
+            let kind = kind as usize;
+            let count = now.feedback_on_none[kind] - before.feedback_on_none[kind];
+            self.feedback.with_label_values(&["none", name]).inc_by(count);
+        }
         for source in GUARDED {
             let (known, is) = (before.out[source as usize], now.out[source as usize]);
             self.outages.with_label_values(&[outage::name(source)]).add(is as i64 - known as i64);
@@ -191,6 +212,11 @@ impl Metrics {
             ];
             for (status, count) in by_status {
                 self.alerts.with_label_values(&[&rule.id, status]).inc_by(count);
+            }
+            for (name, kind) in FeedbackKind::NAMES {
+                let kind = kind as usize;
+                let count = count.feedback[kind] - known.feedback[kind];
+                self.feedback.with_label_values(&[&rule.id, name]).inc_by(count);
             }
             let change = count.firing as i64 - known.firing as i64;
             self.alerts_firing.with_label_values(&[&rule.id]).add(change);

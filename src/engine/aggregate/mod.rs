@@ -197,6 +197,8 @@ impl Aggregate {
                 let items = self.items_mut(plan, clocks);
                 items.answers.apply(survey, at, &event.event_id)
             }
+            // Not an answer; what it says is the engine's to take.
+            Body::Override(_) | Body::Feedback(_) => ItemOutcome::Taken,
             Body::Profile(profile) => {
                 self.profile = Some(profile.clone());
                 ItemOutcome::Taken

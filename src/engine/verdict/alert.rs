@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 
-use crate::engine::event::Profile;
+use crate::engine::event::{FeedbackKind, Profile};
 use crate::engine::score::MeasureScore;
 use crate::engine::scorecard::{AlertKind, AlertRule, Comparison, Scorecard, Severity, TOLERANCE};
 use crate::engine::time::{EventTime, Span};
@@ -51,6 +51,8 @@ pub struct AlertStep {
     pub change: AlertChange,
     /// What the rule looked at.
     pub evidence: Evidence,
+    /// What somebody said of it last.
+    pub feedback: Option<FeedbackKind>,
 }
 
 /// What can happen to an episode.
@@ -98,6 +100,8 @@ pub struct AlertStanding {
     pub severity: Severity,
     /// Since when it fires, or its condition holds.
     pub since: EventTime,
+    /// What somebody said of it last.
+    pub feedback: Option<FeedbackKind>,
 }
 
 /// The state of all alert rules for one account.
@@ -152,6 +156,8 @@ struct Episode {
     /// `score_drop`: the lowest score since it began, and when it was new.
     low: f64,
     low_at: EventTime,
+    /// What somebody said of it last.
+    feedback: Option<FeedbackKind>,
 }
 
 impl RuleState {
@@ -208,6 +214,7 @@ impl AlertBook {
                     firing: true,
                     severity: severities[episode.level],
                     since: episode.since,
+                    feedback: episode.feedback,
                 }),
                 (None, Some(level)) => Some(AlertStanding {
                     rule: *rule,
@@ -215,6 +222,7 @@ impl AlertBook {
                     severity: severities[level],
                     // The mildest level has held the longest.
                     since: state.held_since[0],
+                    feedback: None,
                 }),
                 (None, None) => None,
             }
@@ -225,6 +233,21 @@ impl AlertBook {
     pub fn firing_set(&self) -> u64 {
         let firing = self.rules.iter().filter(|(_, state)| state.episode.is_some());
         firing.fold(0, |set, (rule, _)| set | 1 << rule)
+    }
+
+    /// Keeps what somebody says with the alerts that fire: of one rule, or of all. Returns the rules,
+    /// each a bit of a set.
+    pub fn note_feedback(&mut self, rule: Option<usize>, feedback: FeedbackKind) -> u64 {
+        let mut noted = 0;
+        for (index, state) in &mut self.rules {
+            if rule.is_none_or(|rule| rule == *index)
+                && let Some(episode) = &mut state.episode
+            {
+                episode.feedback = Some(feedback);
+                noted |= 1 << *index;
+            }
+        }
+        noted
     }
 
     /// Notes the number under which the beginning of an episode was published.
@@ -265,6 +288,7 @@ impl AlertBook {
                     severity: known.severities[level],
                     change: AlertChange::Resolved { firing_sequence: sequence },
                     evidence: Evidence::None,
+                    feedback: state.episode.and_then(|episode| episode.feedback),
                 });
             }
         }
@@ -379,6 +403,7 @@ impl AlertBook {
                 muted: true,
                 low: moment.score.unwrap_or(f64::INFINITY),
                 low_at: now,
+                feedback: None,
             });
         }
         let reached = state.reached(rule.hold, now);
@@ -434,6 +459,7 @@ impl AlertBook {
                         muted: false,
                         low,
                         low_at: now,
+                        feedback: None,
                     };
                     state.episode = Some(episode);
                     state.fired_at = Some(now);
@@ -454,6 +480,7 @@ impl AlertBook {
             severity: rule.severities[episode.level],
             change,
             evidence: look.evidence(state),
+            feedback: episode.feedback,
         })
     }
 

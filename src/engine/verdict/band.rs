@@ -131,6 +131,18 @@ impl BandState {
         (always || target != self.current).then(|| self.enter(target, score, now))
     }
 
+    /// Stands by the band that somebody claims, whatever the score. Only the record is new where it is
+    /// the current one.
+    pub fn impose(&mut self, to: Option<usize>, score: Option<f64>, now: EventTime) -> BandStep {
+        let from = self.current;
+        if to != from {
+            return self.enter(to, score, now);
+        }
+        self.pending = None;
+        self.changed_at_score = score;
+        BandStep { from, to }
+    }
+
     /// The same bands by their names in another card; one that is not there becomes `unknown`.
     pub fn in_bands_of(&mut self, old: &Scorecard, new: &Scorecard) {
         let there = |band: usize| new.bands.iter().position(|b| b.name == old.bands[band].name);
