@@ -12,6 +12,7 @@ pub mod record;
 pub mod report;
 pub mod score;
 pub mod scorecard;
+pub mod snapshot;
 pub mod time;
 mod timers;
 pub mod verdict;
@@ -26,11 +27,12 @@ use compact_str::CompactString;
 use hashbrown::HashTable;
 use xxhash_rust::xxh3::xxh3_64;
 
-use self::aggregate::{Aggregate, Applied};
+use self::aggregate::{Aggregate, Applied, StoreKey, StoreKeys};
 use self::event::{Body, Event, Source};
 use self::report::Snapshot;
 use self::score::{Breakdown, MeasureScore};
 use self::scorecard::{Plan, Scorecard};
+use self::snapshot::{KeptAccount, SnapshotError, Stamp, card_mark};
 use self::time::{EventTime, Span};
 use self::timers::Timers;
 use self::verdict::{BandState, BandStep, Decision, Published, Verdict};
@@ -44,6 +46,8 @@ pub const WARM_UP_MAX: usize = 32;
 pub struct Engine {
     card: Arc<Scorecard>,
     plan: Plan,
+    /// Of the plan's stores, as checkpoints name them.
+    store_keys: StoreKeys,
     /// Verdicts of task times before this are taken in silence.
     publish_from: EventTime,
     /// Task time; never goes back.
@@ -55,6 +59,8 @@ pub struct Engine {
     verdicts: VecDeque<Verdict>,
     /// Slots of accounts that may look different since the last drain, each once.
     touched: Vec<u32>,
+    /// Slots of accounts that checkpoints do not hold as they are since the last drain, each once.
+    changed: Vec<u32>,
     stats: Stats,
     /// Filled anew for each score; kept for its memory.
     breakdown: Breakdown,
@@ -76,6 +82,18 @@ struct Account {
     queued: EventTime,
     /// Whether the slot is in `touched`.
     touched: bool,
+    /// `None` if the slot is not in `changed`.
+    change: Option<Change>,
+}
+
+/// What has become of an account since somebody last asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Change {
+    /// What it did has changed: events that come again would bring the same.
+    State,
+    /// Something was decided or is under way, or its profile is another: that would not come again
+    /// as it was.
+    Verdict,
 }
 
 /// What the engine has seen, in counts that only grow unless they say otherwise.
@@ -98,8 +116,10 @@ impl Engine {
     /// bands in silence.
     pub fn new(card: Arc<Scorecard>, publish_from: EventTime) -> Engine {
         let bands = card.bands.len();
+        let plan = Plan::new(&card);
         Engine {
-            plan: Plan::new(&card),
+            store_keys: StoreKeys::new(&plan),
+            plan,
             card,
             publish_from,
             now: EventTime::MIN,
@@ -108,6 +128,7 @@ impl Engine {
             timers: Timers::default(),
             verdicts: VecDeque::new(),
             touched: Vec::new(),
+            changed: Vec::new(),
             stats: Stats { accounts_by_band: vec![0; bands + 1], ..Stats::default() },
             breakdown: Breakdown::default(),
         }
@@ -184,6 +205,9 @@ impl Engine {
             Applied::Counted { first_moved } => (first_moved, &mut self.stats.counted),
         };
         count[source as usize] += 1;
+        // Compaction may remove a profile's own record before anybody could replay it.
+        let lasting = source == Source::Profile;
+        self.note_change(slot, if lasting { Change::Verdict } else { Change::State });
         if created || first_moved || source == Source::Profile {
             self.read_scored(slot);
             self.judge(slot);
@@ -266,6 +290,136 @@ impl Engine {
         }
     }
 
+    /// Hands out, by slot, the accounts that have changed since the last call, each once.
+    pub fn drain_changed(&mut self, mut each: impl FnMut(u32, Change)) {
+        for slot in self.changed.drain(..) {
+            if let Some(change) = self.accounts[slot as usize].change.take() {
+                each(slot, change);
+            }
+        }
+    }
+
+    /// The id of the account in a slot.
+    pub fn account_id(&self, slot: u32) -> &CompactString {
+        &self.accounts[slot as usize].id
+    }
+
+    /// The keys of what the card has accounts keep, as checkpoints name them.
+    pub fn store_keys(&self) -> impl Iterator<Item = StoreKey> {
+        self.store_keys.all()
+    }
+
+    /// What a checkpoint of the account in a slot holds.
+    pub fn keep(&self, slot: u32, stamp: &Stamp, unreported: bool) -> KeptAccount<'_> {
+        let account = &self.accounts[slot as usize];
+        KeptAccount::new(
+            stamp,
+            unreported,
+            card_mark(&self.card.hash),
+            account.sequence,
+            account.band.keep(&self.card),
+            account.published.as_ref().map(Published::keep),
+            account.aggregate.keep(&self.store_keys),
+        )
+    }
+
+    /// Puts an account back as it was kept, over what is known of it; returns its slot. Until
+    /// [`Engine::thaw`] nothing of it is judged.
+    ///
+    /// # Errors
+    /// When `kept` says what no account can.
+    pub fn put_back(
+        &mut self,
+        account_id: &str,
+        kept: KeptAccount<'_>,
+    ) -> Result<u32, SnapshotError> {
+        let aggregate = Aggregate::restore(kept.aggregate, &self.plan, &self.store_keys)?;
+        let band = BandState::restore(&kept.band, &self.card)?;
+        // By other rules the parts of the score were others: they cannot be compared with.
+        let comparable = kept.published.filter(|_| kept.card == card_mark(&self.card.hash));
+        let published = comparable.map(|kept| Published::restore(kept, &self.card)).transpose()?;
+        let slot = self.slot_of(account_id).unwrap_or_else(|| self.create(account_id));
+        let account = &mut self.accounts[slot as usize];
+        account.aggregate = aggregate;
+        account.band = band;
+        account.published = published;
+        account.sequence = kept.sequence;
+        Ok(slot)
+    }
+
+    /// Takes an account out again that was put back, if it was. Its slot goes to the account that
+    /// had the last one: returns the two, or one where it was the last itself.
+    pub fn take_out(&mut self, account_id: &str) -> Option<(u32, u32)> {
+        let slot = self.slot_of(account_id)?;
+        let hash = xxh3_64(account_id.as_bytes());
+        if let Ok(entry) = self.slots.find_entry(hash, |(_, known)| *known == slot) {
+            entry.remove();
+        }
+        let last = self.accounts.len() as u32 - 1;
+        self.accounts.swap_remove(slot as usize);
+        if slot != last {
+            let moved = xxh3_64(self.accounts[slot as usize].id.as_bytes());
+            let entry = self.slots.find_mut(moved, |(_, known)| *known == last);
+            entry.expect("every account has its slot").1 = slot;
+        }
+        Some((slot, last))
+    }
+
+    /// The slot of an account, if it is known.
+    pub fn find(&self, account_id: &str) -> Option<u32> {
+        self.slot_of(account_id)
+    }
+
+    /// Takes an event again that was taken at `at` in an earlier life, and decides nothing. Only
+    /// before [`Engine::thaw`].
+    pub fn replay(&mut self, event: &Event<'_>, at: EventTime) {
+        let slot = match self.slot_of(&event.account_id) {
+            Some(slot) => slot,
+            None if event.body == Body::ProfileGone => return,
+            None => self.create(&event.account_id),
+        };
+        let aggregate = &mut self.accounts[slot as usize].aggregate;
+        match aggregate.apply(event, &self.plan, self.card.item_horizon, at) {
+            Applied::Duplicate => return,
+            Applied::Restated | Applied::LateDropped { .. } | Applied::Counted { .. } => {}
+        }
+        let lasting = event.body.source() == Source::Profile;
+        self.note_change(slot, if lasting { Change::Verdict } else { Change::State });
+        self.touch(slot);
+    }
+
+    /// Goes on at `now` with the accounts that were put back: reads every measure, and judges, which
+    /// by the rules they were kept under decides nothing new. Decisions before `publish_from` are
+    /// taken in silence.
+    pub fn thaw(&mut self, now: EventTime, publish_from: EventTime) {
+        self.publish_from = publish_from;
+        self.now = now.max(self.now);
+        let unknown = self.card.bands.len();
+        self.stats.accounts_by_band.fill(0);
+        for account in &self.accounts {
+            let band = account.band.current().unwrap_or(unknown);
+            self.stats.accounts_by_band[band] += 1;
+        }
+        for slot in 0..self.accounts.len() as u32 {
+            self.read_scored(slot);
+            self.judge(slot);
+            let account = &mut self.accounts[slot as usize];
+            self.timers.schedule(slot, account.deadline, &mut account.queued);
+        }
+    }
+
+    /// Has [`Engine::drain_touched`] hand out one account.
+    pub fn touch_account(&mut self, slot: u32) {
+        self.touch(slot);
+    }
+
+    /// Snapshots of all accounts that [`Engine::drain_touched`] would not hand out.
+    pub fn untouched(&mut self) -> Vec<Snapshot> {
+        let rest = |slot: &u32| !self.accounts[*slot as usize].touched;
+        let slots: Vec<u32> = (0..self.accounts.len() as u32).filter(rest).collect();
+        slots.into_iter().map(|slot| self.snapshot_of(slot)).collect()
+    }
+
     /// Each round reads at places that the round before made known.
     fn warm_up_slots(&self, slots: &[u32], wholly: bool) {
         let accounts = || slots.iter().map(|slot| &self.accounts[*slot as usize]);
@@ -308,6 +462,7 @@ impl Engine {
             deadline: EventTime::MAX,
             queued: EventTime::MAX,
             touched: false,
+            change: None,
         });
         *self.stats.accounts_by_band.last_mut().expect("`unknown` is always there") += 1;
         slot
@@ -375,12 +530,17 @@ impl Engine {
         let profile = account.aggregate.profile();
         let gate_holds = |gate: usize| card.gates[gate].when.holds(&value_of, profile);
         self.breakdown.fill(card, &account.measures, gate_holds, in_grace);
+        let band_before = account.band;
         let step = account.band.step(card, self.breakdown.score, self.now);
+        let decided = account.band != band_before;
         account.deadline = account.deadline.min(account.band.deadline(card));
         if in_grace {
             account.deadline = account.deadline.min(grace_ends);
         }
         debug_assert!(account.deadline > self.now, "a deadline that is over comes again for ever");
+        if decided {
+            self.note_change(slot, Change::Verdict);
+        }
         if let Some(step) = step {
             self.change_band(slot, step);
         }
@@ -428,6 +588,14 @@ impl Engine {
         }
         let published = Published::new(&account.measures, &self.breakdown);
         account.published = Some(published);
+    }
+
+    fn note_change(&mut self, slot: u32, change: Change) {
+        let account = &mut self.accounts[slot as usize];
+        if account.change.is_none() {
+            self.changed.push(slot);
+        }
+        account.change = account.change.max(Some(change));
     }
 
     fn touch(&mut self, slot: u32) {

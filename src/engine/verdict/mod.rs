@@ -1,6 +1,7 @@
 //! Decisions: from a score to a band change, with its reasons.
 
 mod band;
+mod kept;
 mod reason;
 
 use std::sync::Arc;
@@ -8,6 +9,7 @@ use std::sync::Arc;
 use compact_str::CompactString;
 
 pub use self::band::{BandState, BandStep};
+pub use self::kept::{BadVerdict, KeptBand, KeptPublished};
 pub use self::reason::{Movement, Part, Published};
 use super::scorecard::Scorecard;
 use super::time::EventTime;
