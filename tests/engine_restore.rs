@@ -143,10 +143,7 @@ impl Lives {
     }
 }
 
-fn with_event(
-    arrival: &Arrival,
-    take: impl FnOnce(&barometer::engine::event::Event<'_>),
-) {
+fn with_event(arrival: &Arrival, take: impl FnOnce(&barometer::engine::event::Event<'_>)) {
     let json = arrival.json();
     let key = Some(arrival.account_id.as_bytes());
     let record_time = EventTime::from_millis(arrival.record_time_ms);

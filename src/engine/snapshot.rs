@@ -81,11 +81,7 @@ impl<'a> KeptAccount<'a> {
 
     /// Where its task stood.
     pub fn stamp(&self) -> Stamp {
-        Stamp {
-            positions: self.positions,
-            epoch: self.epoch,
-            at: EventTime::from_millis(self.at),
-        }
+        Stamp { positions: self.positions, epoch: self.epoch, at: EventTime::from_millis(self.at) }
     }
 }
 
@@ -169,11 +165,13 @@ mod tests {
     fn damaged_bytes_are_told_by_what_is_wrong_with_them() {
         let bytes = seal(b"acme", &(7_u32, "text"));
         assert_eq!(open::<(u32, &str)>(b"acme", &bytes), Ok((7, "text")));
-        let told = |key: &[u8], bytes: &[u8]| {
-            open::<(u32, &str)>(key, bytes).unwrap_err().to_string()
-        };
+        let told =
+            |key: &[u8], bytes: &[u8]| open::<(u32, &str)>(key, bytes).unwrap_err().to_string();
         assert_eq!(told(b"acme", b""), "its bytes are damaged: there are none");
-        assert_eq!(told(b"acme", &bytes[..3]), "its bytes are damaged: they end before the checksum");
+        assert_eq!(
+            told(b"acme", &bytes[..3]),
+            "its bytes are damaged: they end before the checksum"
+        );
         assert_eq!(told(b"other", &bytes), "its bytes are damaged: the checksum is another");
         let mut newer = bytes.clone();
         newer[0] = 9;

@@ -40,17 +40,17 @@ impl Answers {
     pub fn keep(&self) -> Vec<KeptAnswer<'_>> {
         fn kept(answer: &Answer) -> KeptAnswer<'_> {
             KeptAnswer {
-            survey: &answer.survey,
-            respondent: match &answer.respondent {
-                Respondent::Named(id) => Some(id),
-                Respondent::Unnamed(_) => None,
-            },
-            at: answer.at.as_millis(),
-            event_id: &answer.event_id,
-            score_milli: answer.score_milli,
-            scale_min_milli: answer.scale_min_milli,
-            scale_max_milli: answer.scale_max_milli,
-            role: answer.role.as_deref(),
+                survey: &answer.survey,
+                respondent: match &answer.respondent {
+                    Respondent::Named(id) => Some(id),
+                    Respondent::Unnamed(_) => None,
+                },
+                at: answer.at.as_millis(),
+                event_id: &answer.event_id,
+                score_milli: answer.score_milli,
+                scale_min_milli: answer.scale_min_milli,
+                scale_max_milli: answer.scale_max_milli,
+                role: answer.role.as_deref(),
             }
         }
         self.answers.iter().map(kept).collect()

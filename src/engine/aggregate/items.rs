@@ -80,7 +80,8 @@ impl<C: Change> Items<C> {
     ) -> Result<Items<C>, BadState> {
         let mut items = Vec::with_capacity(kept.len());
         for item in kept {
-            let changes: Vec<C> = item.changes.into_iter().map(&restore).collect::<Result<_, _>>()?;
+            let changes: Vec<C> =
+                item.changes.into_iter().map(&restore).collect::<Result<_, _>>()?;
             let keys = || changes.iter().map(|change| (change.at(), change.status()));
             if changes.is_empty() || keys().zip(keys().skip(1)).any(|(a, b)| a >= b) {
                 return Err(BadState("an item whose statuses are not in order"));

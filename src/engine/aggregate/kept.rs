@@ -289,7 +289,11 @@ pub(super) fn currency(code: [u8; 3]) -> Result<Currency, BadState> {
     text.and_then(Currency::parse).ok_or(BadState("a currency that is not three letters"))
 }
 
-fn keyed<'a, S, K>(keys: &[StoreKey], stores: &'a [S], keep: impl Fn(&'a S) -> K) -> Vec<(StoreKey, K)> {
+fn keyed<'a, S, K>(
+    keys: &[StoreKey],
+    stores: &'a [S],
+    keep: impl Fn(&'a S) -> K,
+) -> Vec<(StoreKey, K)> {
     keys.iter().copied().zip(stores.iter().map(keep)).collect()
 }
 
