@@ -533,7 +533,7 @@ impl<B: Broker> Worker<B> {
             let shown = self.shared.view.hide(partition);
             // Whoever holds them now counts them; coming back they are counted anew.
             self.shared.metrics.drop_accounts(&self.shared.settings.card, &assigned.counted);
-            assigned.counted.accounts_by_band.clear();
+            assigned.counted.forget_what_is_now();
             // A task that is not yet what it was is read back once more.
             if keep && !assigned.task.is_replaying() {
                 assigned.task.park();

@@ -81,6 +81,6 @@ if command -v timeout >/dev/null; then limit="timeout --foreground 1800"; fi
 $limit cargo test --locked --no-fail-fast -- --include-ignored
 
 section "barometer test, on the scorecards"
-cargo run --quiet --locked -- test config/scorecards/*.yaml tests/scorecards/*.yaml
+cargo run --quiet --locked -- test config/scorecards/*.yaml tests/scorecards/*.yaml tests/scenarios/*.yaml
 
 section "done"

@@ -47,9 +47,49 @@ enum Fault {
     ReplayDecides,
 }
 
+/// The case's card with one alert rule of each kind, by whatever bands and measures it has.
+fn with_alerts(case: &Case) -> String {
+    let parsed = Scorecard::parse("card.yaml", &case.card).expect("a good card").scorecard;
+    let (worst, best) = (&parsed.bands[0].name, &parsed.bands[parsed.bands.len() - 1].name);
+    let measure = &parsed.measure(0).id;
+    let pick = |place: usize| usize::from(case.choices[place % case.choices.len()]);
+    let span = |place: usize| ["0s", "3h", "1d", "9d"][pick(place) % 4];
+    let cooldown = |place: usize| ["0s", "6h", "20d"][pick(place) % 3];
+    format!(
+        "{}alerts:
+  - id: drop
+    score_drop: {{ points: {{ info: {}, critical: 40 }}, within: {} }}
+    hold: {}
+    cooldown: {}
+  - {{ id: worst, band_entered: {worst}, hold: {}, cooldown: {} }}
+  - {{ id: high, measure: {measure}, at_least: {{ info: 1, warning: 3 }}, hold: {} }}
+  - {{ id: low, measure: {measure}, below: 2, where: {{ profile: tier, is: gold }}, hold: {} }}
+  - {{ id: quiet, silence: {{ for: {{ info: 2d, warning: 9d, critical: 40d }} }}, cooldown: {} }}
+  - {{ id: leaving, renewal_at_risk: {{ within: 90d, bands: [{worst}] }} }}
+  - {{ id: grow, opportunity: {{ band: {best}, for: 2d, rising: {{ measure: {measure}, at_least: 1 }} }} }}
+  - {{ id: blind, coverage: {{ below: 0.7 }}, hold: {} }}
+",
+        case.card,
+        1 + pick(0) % 30,
+        ["1h", "1d", "28d"][pick(1) % 3],
+        span(2),
+        cooldown(3),
+        span(4),
+        cooldown(5),
+        span(6),
+        span(7),
+        cooldown(8),
+        span(9),
+    )
+}
+
 impl Lives {
     fn new(case: &Case) -> Lives {
-        let card = Scorecard::parse("card.yaml", &case.card).expect("a good card").scorecard;
+        let yaml = with_alerts(case);
+        let card = Scorecard::parse("card.yaml", &yaml).unwrap_or_else(|problems| {
+            panic!("{}\n{yaml}", problems.iter().map(|p| p.to_string()).collect::<String>())
+        });
+        let card = card.scorecard;
         let card = Arc::new(card);
         let engine = Engine::new(Arc::clone(&card), EventTime::from_millis(0));
         Lives {

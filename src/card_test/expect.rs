@@ -1,8 +1,8 @@
 //! What a case expects at an instant.
 
 use crate::engine::scorecard::Scorecard;
+use crate::engine::scorecard::UNKNOWN_BAND;
 use crate::engine::time::Span;
-use crate::engine::verdict::UNKNOWN_BAND;
 use crate::engine::yaml::{Field, Fields, nearest};
 
 /// How far a number may be off where the expectation does not say: what is written with two
@@ -40,6 +40,16 @@ pub struct Expectation {
     pub contributions: Vec<(String, Expected)>,
     /// The ids of all gates whose condition holds, in any order.
     pub gates: Option<Vec<String>>,
+    /// The ids of all alert rules that fire, in any order.
+    pub firing: Option<Vec<String>>,
+    /// The rules that fired since the last expectation, in any order and as often as they did.
+    pub fired: Option<Vec<String>>,
+    /// The rules that were resolved since the last expectation, likewise.
+    pub resolved: Option<Vec<String>>,
+    /// The rules whose alert became worse since the last expectation, likewise.
+    pub escalated: Option<Vec<String>>,
+    /// How often the band changed since the last expectation.
+    pub band_changes: Option<Expected>,
 }
 
 /// A number that is expected.
@@ -82,16 +92,13 @@ pub(super) fn read_expectation(
     let sub_scores = by_id("sub_scores", "measure", measure_ids());
     let weights = by_id("weights", "measure", measure_ids());
     let contributions = by_id("contributions", "measure", measure_ids());
-    let gates = fields.maybe("gates", |field| {
-        let known = || card.map(|card| card.gates.iter().map(|gate| &*gate.id).collect());
-        let ids = field.list()?;
-        let ids: Vec<Option<String>> =
-            ids.iter().map(|item| read_id(item, item.text()?, "gate", known())).collect();
-        ids.into_iter().collect()
-    });
-    for key in ["firing", "fired"] {
-        fields.refuse(key, "alerts are not evaluated by this version");
-    }
+    let gate_ids = || card.map(|card| card.gates.iter().map(|gate| &*gate.id).collect());
+    let gates = fields.maybe("gates", |field| read_ids(field, "gate", gate_ids()));
+    let rule_ids = || card.map(|card| card.alerts.iter().map(|rule| &*rule.id).collect());
+    let rules = |key| fields.maybe(key, |field| read_ids(field, "alert rule", rule_ids()));
+    let (firing, fired, resolved) = (rules("firing"), rules("fired"), rules("resolved"));
+    let escalated = rules("escalated");
+    let band_changes = fields.maybe("band_changes", read_expected);
     Some(Expectation {
         line: fields.whole().line(),
         at: at?,
@@ -105,6 +112,11 @@ pub(super) fn read_expectation(
         weights: weights?,
         contributions: contributions?,
         gates: gates?,
+        firing: firing?,
+        fired: fired?,
+        resolved: resolved?,
+        escalated: escalated?,
+        band_changes: band_changes?,
     })
 }
 
@@ -145,6 +157,14 @@ fn read_by_id(
         })
         .collect();
     entries.into_iter().collect()
+}
+
+/// A list of ids, which may be empty.
+fn read_ids(field: &Field<'_>, what: &str, known: Option<Vec<&str>>) -> Option<Vec<String>> {
+    let items = field.list()?;
+    let ids: Vec<Option<String>> =
+        items.iter().map(|item| read_id(item, item.text()?, what, known.clone())).collect();
+    ids.into_iter().collect()
 }
 
 /// An id of the card, where the card is known.

@@ -11,8 +11,9 @@ use super::{Case, Happening};
 use crate::engine::Engine;
 use crate::engine::report::{AccountReport, MeasureReport};
 use crate::engine::scorecard::Scorecard;
+use crate::engine::scorecard::UNKNOWN_BAND;
 use crate::engine::time::{EventTime, Span};
-use crate::engine::verdict::UNKNOWN_BAND;
+use crate::engine::verdict::{AlertChange, Decision};
 
 /// What came of one case.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -85,6 +86,7 @@ pub fn run(card: &Arc<Scorecard>, case: &Case) -> Outcome {
     records.sort_by_key(|(instance, _)| (instance.record_time, instance.source));
     let mut records = records.into_iter().peekable();
     let mut misses = Vec::new();
+    let mut since = Since::default();
     for expectation in &case.expect {
         let instant = case.start + expectation.at;
         let mut found = Finding { expectation, instant, misses: &mut misses };
@@ -98,14 +100,42 @@ pub fn run(card: &Arc<Scorecard>, case: &Case) -> Outcome {
                 // The first of its kind was good, so this is one far out in a long repetition.
                 Err(error) => found.miss("given", "an event that can be used", &error),
             }
-            while engine.poll_verdict().is_some() {}
+            since.note(&mut engine);
         }
         engine.advance_to(instant);
-        while engine.poll_verdict().is_some() {}
+        since.note(&mut engine);
+        found.compare_since(&std::mem::take(&mut since));
         let snapshot = engine.snapshot(ACCOUNT);
         found.compare(snapshot.as_ref().map(|snapshot| snapshot.report(card)).as_ref());
     }
     Outcome { case: case.name.clone(), line: case.line, misses }
+}
+
+/// What was published since the last expectation.
+#[derive(Default)]
+struct Since {
+    band_changes: u32,
+    fired: Vec<String>,
+    resolved: Vec<String>,
+    escalated: Vec<String>,
+}
+
+impl Since {
+    fn note(&mut self, engine: &mut Engine) {
+        while let Some(verdict) = engine.poll_verdict() {
+            match verdict.decision {
+                Decision::BandChange { .. } => self.band_changes += 1,
+                Decision::Alert(step) => {
+                    let rule = verdict.card.alerts[step.rule].id.clone();
+                    match step.change {
+                        AlertChange::Fired => self.fired.push(rule),
+                        AlertChange::Escalated { .. } => self.escalated.push(rule),
+                        AlertChange::Resolved { .. } => self.resolved.push(rule),
+                    }
+                }
+            }
+        }
+    }
 }
 
 /// One expectation while it is compared.
@@ -145,6 +175,28 @@ impl Finding<'_> {
         if let Some(wanted) = &expectation.gates {
             self.gates(wanted, report);
         }
+        if let Some(wanted) = &expectation.firing {
+            let alerts = report.map_or(&[][..], |report| &report.alerts);
+            let firing = alerts.iter().filter(|alert| alert.status == "firing");
+            self.ids("firing", wanted, firing.map(|alert| alert.rule).collect());
+        }
+    }
+
+    /// Compares with what was published since the last expectation.
+    fn compare_since(&mut self, since: &Since) {
+        let expectation = self.expectation;
+        if let Some(expected) = expectation.band_changes {
+            self.number("band_changes", expected, Some(f64::from(since.band_changes)));
+        }
+        for (what, wanted, found) in [
+            ("fired", &expectation.fired, &since.fired),
+            ("resolved", &expectation.resolved, &since.resolved),
+            ("escalated", &expectation.escalated, &since.escalated),
+        ] {
+            if let Some(wanted) = wanted {
+                self.ids(what, wanted, found.iter().map(String::as_str).collect());
+            }
+        }
     }
 
     fn measures(
@@ -164,14 +216,17 @@ impl Finding<'_> {
         // The rows of a signed card's start and limits are no gates of the card.
         let is_gate = |id: &str| id != "start" && id != "clamp" || wanted.iter().any(|w| w == id);
         let gates = report.map_or(&[][..], |report| &report.gates);
-        let mut found: Vec<&str> =
-            gates.iter().map(|gate| gate.id).filter(|id| is_gate(id)).collect();
+        let found = gates.iter().map(|gate| gate.id).filter(|id| is_gate(id)).collect();
+        self.ids("gates", wanted, found);
+    }
+
+    /// Compares two lists of ids, their order left out.
+    fn ids(&mut self, what: &str, wanted: &[String], mut found: Vec<&str>) {
         let mut expected: Vec<&str> = wanted.iter().map(String::as_str).collect();
         found.sort_unstable();
         expected.sort_unstable();
-        expected.dedup();
         if found != expected {
-            self.miss("gates", listed(&expected), &listed(&found));
+            self.miss(what, listed(&expected), &listed(&found));
         }
     }
 

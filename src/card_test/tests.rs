@@ -16,10 +16,12 @@ gates:
 bands:
   - { name: red, up_to: 50 }
   - { name: green, up_to: 100 }
+alerts:
+  - { id: quiet, silence: { for: 2d } }
 tests:
 ";
 /// The line before the first of the tests.
-const CARD_LINES: u32 = 11;
+const CARD_LINES: u32 = 13;
 
 fn read(tests: &str) -> Result<TestFile, String> {
     read_text("card.yaml", &format!("{CARD}{tests}"), Path::new(""))
@@ -128,9 +130,9 @@ fn every_mistake_in_an_expectation_is_told_at_its_line() {
          "tests[0].expect[0].gates[0] names no gate: `aloen`; did you mean `alone`?"),
         ("{ at: 1d, tolerance: -1 }",
          "tests[0].expect[0].tolerance is -1, expected 0 to 1000000000000"),
-        ("{ at: 1d, firing: [sharp_drop], fired: [] }",
-         "tests[0].expect[0].firing is given, but alerts are not evaluated by this version\n\
-          tests[0].expect[0].fired is given, but alerts are not evaluated by this version"),
+        ("{ at: 1d, firing: [sharp_drop], fired: [quite] }",
+         "tests[0].expect[0].firing[0] names no alert rule: `sharp_drop`; the card has quiet\n\
+          tests[0].expect[0].fired[0] names no alert rule: `quite`; did you mean `quiet`?"),
     ];
     for (expect, expected) in table {
         let line = CARD_LINES + 1;
@@ -151,11 +153,11 @@ fn mistakes_of_the_card_and_of_its_tests_are_told_together() {
         told,
         [
             "card.yaml:7: gates[0].cap is 400, expected 0 to 100",
-            "card.yaml:12: tests[0].expect is an empty list, expected at least one",
-            "card.yaml:13: tests[1].name is `n`, the name of a case before",
-            "card.yaml:13: tests[1].start is `now`, expected an instant with offset such as \
+            "card.yaml:14: tests[0].expect is an empty list, expected at least one",
+            "card.yaml:15: tests[1].name is `n`, the name of a case before",
+            "card.yaml:15: tests[1].start is `now`, expected an instant with offset such as \
              `2026-01-01T00:00:00Z`",
-            "card.yaml:13: tests[1].expect is 3, expected a list",
+            "card.yaml:15: tests[1].expect is 3, expected a list",
         ]
     );
     for (text, expected) in [
@@ -204,7 +206,7 @@ fn a_miss_says_when_where_what_was_expected_and_what_was_found() {
     assert!(!outcome.holds());
     assert_eq!(
         outcome.to_string(),
-        "  at 1d (2026-01-02T00:00:00Z), line 16:
+        "  at 1d (2026-01-02T00:00:00Z), line 18:
     score                expected 50 (± 0.01), found 40
     band                 expected green, found red
     coverage             expected at most 0.5, found 1
@@ -212,7 +214,7 @@ fn a_miss_says_when_where_what_was_expected_and_what_was_found() {
     sub_scores.users     expected missing, found 40
     contributions.users  expected 1 to 2, found 40
     gates                expected none, found alone
-  at 30d (2026-01-31T00:00:00Z), line 24:
+  at 30d (2026-01-31T00:00:00Z), line 26:
     score                expected missing, found 0
     gates                expected none, found alone
 "
@@ -266,10 +268,10 @@ fn junit_holds_cases_failures_and_files_that_could_not_be_read() {
     let start = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>
 <testsuites>
   <testsuite name=\"a&amp;b.yaml\" tests=\"2\" failures=\"1\" errors=\"0\">
-    <testcase classname=\"a&amp;b.yaml\" name=\"a &lt; b\" file=\"a&amp;b.yaml\" line=\"12\"/>
-    <testcase classname=\"a&amp;b.yaml\" name=\"say &quot;x&quot;\" file=\"a&amp;b.yaml\" line=\"12\">
+    <testcase classname=\"a&amp;b.yaml\" name=\"a &lt; b\" file=\"a&amp;b.yaml\" line=\"14\"/>
+    <testcase classname=\"a&amp;b.yaml\" name=\"say &quot;x&quot;\" file=\"a&amp;b.yaml\" line=\"14\">
       <failure message=\"1 not as expected\">
-  at 0d (2026-01-01T00:00:00Z), line 12:
+  at 0d (2026-01-01T00:00:00Z), line 14:
     score  expected 1 (± 0.01), found missing
       </failure>
     </testcase>

@@ -264,7 +264,7 @@ fn print(
             let printed = match output {
                 OutputFormat::Json => out.write_all(&record).and_then(|()| writeln!(out)),
                 OutputFormat::Text => match serde_json::from_slice::<Value>(&record) {
-                    Ok(record) => writeln!(out, "{}", line::band_change(&record)),
+                    Ok(record) => writeln!(out, "{}", line::verdict(&record)),
                     Err(error) => Err(io::Error::from(error)),
                 },
             };

@@ -1,4 +1,4 @@
-//! A published band change as one readable line.
+//! A published verdict as one readable line.
 
 use jiff::fmt::strtime;
 use serde_json::Value;
@@ -6,9 +6,28 @@ use serde_json::Value;
 use crate::engine::time::Span;
 use crate::engine::wording::number;
 
+/// A band change or an alert, from the record's payload.
+pub fn verdict(record: &Value) -> String {
+    if record["rule"].is_string() { alert(record) } else { band_change(record) }
+}
+
+/// `Mar 01 14:02:11  acme-042  critical  sharp_drop  Score fell by 27.3 points ...`
+fn alert(record: &Value) -> String {
+    let text = |field: &str| record[field].as_str().unwrap_or("?").to_owned();
+    let resolved = record["status"] == "resolved";
+    let status = if resolved { "resolved".to_owned() } else { text("severity") };
+    format!(
+        "{}  {:<18}  {status:<8}  {:<16}  {}",
+        clock_time(&text("at")),
+        text("account_id"),
+        text("rule"),
+        record["explanation"][0].as_str().unwrap_or("?"),
+    )
+}
+
 /// `Mar 01 14:02:11  acme-042  green -> yellow  72.4 -> 61.9  active users 12 -> 5 in 28 d (-7.3)`,
 /// from the record's payload.
-pub fn band_change(record: &Value) -> String {
+fn band_change(record: &Value) -> String {
     let text = |field: &str| record[field].as_str().unwrap_or("?").to_owned();
     let score = |field: &str| record[field].as_f64().map_or("-".to_owned(), |s| format!("{s:.1}"));
     let reason = match record["changes"].get(0) {

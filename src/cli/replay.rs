@@ -171,14 +171,14 @@ impl<W: Write> Replay<W> {
         verdicts.sort_by_key(|verdict| verdict.at);
         for verdict in &verdicts {
             self.verdicts += 1;
-            let payload = record::band_changed(verdict);
+            let payload = record::encode(verdict, "").payload;
             match self.output {
                 OutputFormat::Text => {
-                    let payload = serde_json::to_value(&payload).map_err(io::Error::from)?;
-                    writeln!(self.out, "{}", line::band_change(&payload))?;
+                    let payload = serde_json::from_slice(&payload).map_err(io::Error::from)?;
+                    writeln!(self.out, "{}", line::verdict(&payload))?;
                 }
                 OutputFormat::Json => {
-                    serde_json::to_writer(&mut self.out, &payload).map_err(io::Error::from)?;
+                    self.out.write_all(&payload)?;
                     writeln!(self.out)?;
                 }
             }

@@ -31,11 +31,14 @@ use self::aggregate::{Aggregate, Applied, StoreKey, StoreKeys};
 use self::event::{Body, Event, Source};
 use self::report::Snapshot;
 use self::score::{Breakdown, MeasureScore};
-use self::scorecard::{Plan, Scorecard};
+use self::scorecard::{AlertKind, Plan, Scorecard};
 use self::snapshot::{KeptAccount, SnapshotError, Stamp, card_mark};
 use self::time::{EventTime, Span};
 use self::timers::Timers;
-use self::verdict::{BandState, BandStep, Decision, Published, Verdict};
+use self::verdict::{
+    AlertBook, AlertChange, AlertStep, BandState, BandStep, Decision, Evidence, Moment, Movement,
+    Published, Verdict,
+};
 
 /// Most accounts [`Engine::warm_up`] takes at a time: enough waits to overlap, few enough that what
 /// was read first is still in the cache when its event comes.
@@ -64,6 +67,8 @@ pub struct Engine {
     stats: Stats,
     /// Filled anew for each score; kept for its memory.
     breakdown: Breakdown,
+    /// The same for what alerts have to say.
+    alert_steps: Vec<AlertStep>,
 }
 
 #[derive(Debug)]
@@ -73,6 +78,8 @@ struct Account {
     /// One per measure of the card. Measures that are only watched are read for reports, not here.
     measures: Box<[MeasureScore]>,
     band: BandState,
+    /// Only where the card has alerts.
+    alerts: Option<Box<AlertBook>>,
     published: Option<Published>,
     /// Verdicts published so far.
     sequence: u64,
@@ -109,6 +116,21 @@ pub struct Stats {
     pub accounts_by_band: Vec<u64>,
     /// Published band changes, by (from, to) as positions in `accounts_by_band`.
     pub transitions: Vec<((usize, usize), u64)>,
+    /// By the card's alert rules.
+    pub alerts: Vec<AlertStats>,
+}
+
+/// What one alert rule has done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AlertStats {
+    /// Episodes begun and published.
+    pub fired: u64,
+    /// Episodes that became worse.
+    pub escalated: u64,
+    /// Episodes ended and published.
+    pub resolved: u64,
+    /// Accounts for which it fires now, published or not.
+    pub firing: u64,
 }
 
 impl Engine {
@@ -120,6 +142,11 @@ impl Engine {
         Engine {
             store_keys: StoreKeys::new(&plan),
             plan,
+            stats: Stats {
+                accounts_by_band: vec![0; bands + 1],
+                alerts: vec![AlertStats::default(); card.alerts.len()],
+                ..Stats::default()
+            },
             card,
             publish_from,
             now: EventTime::MIN,
@@ -129,8 +156,8 @@ impl Engine {
             verdicts: VecDeque::new(),
             touched: Vec::new(),
             changed: Vec::new(),
-            stats: Stats { accounts_by_band: vec![0; bands + 1], ..Stats::default() },
             breakdown: Breakdown::default(),
+            alert_steps: Vec::new(),
         }
     }
 
@@ -226,7 +253,10 @@ impl Engine {
             self.accounts[slot as usize].deadline = deadline;
             // Most events say what was known already. Then the score is what it was, and as
             // deadlines up to now have been handled, time has nothing new to say to the band.
-            if moved {
+            let alerts = &self.accounts[slot as usize].alerts;
+            let heard = source == Source::Usage
+                && alerts.as_ref().is_some_and(|alerts| alerts.hears_usage());
+            if moved || heard {
                 self.judge(slot);
             }
         }
@@ -319,6 +349,7 @@ impl Engine {
             account.sequence,
             account.band.keep(&self.card),
             account.published.as_ref().map(Published::keep),
+            account.alerts.as_ref().map(|alerts| alerts.keep(&self.card)),
             account.aggregate.keep(&self.store_keys),
         )
     }
@@ -336,12 +367,19 @@ impl Engine {
         let aggregate = Aggregate::restore(kept.aggregate, &self.plan, &self.store_keys)?;
         let band = BandState::restore(&kept.band, &self.card)?;
         // By other rules the parts of the score were others: they cannot be compared with.
-        let comparable = kept.published.filter(|_| kept.card == card_mark(&self.card.hash));
+        let same_rules = kept.card == card_mark(&self.card.hash);
+        let alerts = match (kept.alerts, self.card.alerts.is_empty()) {
+            (Some(kept), false) => Some(AlertBook::restore(kept, &self.card, same_rules)?),
+            (None, false) => Some(AlertBook::new()),
+            (_, true) => None,
+        };
+        let comparable = kept.published.filter(|_| same_rules);
         let published = comparable.map(|kept| Published::restore(kept, &self.card)).transpose()?;
         let slot = self.slot_of(account_id).unwrap_or_else(|| self.create(account_id));
         let account = &mut self.accounts[slot as usize];
         account.aggregate = aggregate;
         account.band = band;
+        account.alerts = alerts.map(Box::new);
         account.published = published;
         account.sequence = kept.sequence;
         Ok(slot)
@@ -399,9 +437,15 @@ impl Engine {
         for account in &self.accounts {
             let band = account.band.current().unwrap_or(unknown);
             self.stats.accounts_by_band[band] += 1;
+            let firing = account.alerts.as_ref().map_or(0, |alerts| alerts.firing_set());
+            self.stats.note_firing(0, firing);
         }
         for slot in 0..self.accounts.len() as u32 {
             self.read_scored(slot);
+            self.fill_breakdown(slot);
+            if let Some(alerts) = &mut self.accounts[slot as usize].alerts {
+                alerts.go_on_with(self.breakdown.score, self.now);
+            }
             self.judge(slot);
             let account = &mut self.accounts[slot as usize];
             self.timers.schedule(slot, account.deadline, &mut account.queued);
@@ -457,6 +501,7 @@ impl Engine {
             aggregate: Aggregate::new(&self.plan),
             measures: self.card.measures().map(|m| MeasureScore::new(m, None, false)).collect(),
             band: BandState::new(),
+            alerts: (!self.card.alerts.is_empty()).then(|| Box::new(AlertBook::new())),
             published: None,
             sequence: 0,
             deadline: EventTime::MAX,
@@ -472,13 +517,14 @@ impl Engine {
     fn wake(&mut self, slot: u32) {
         let moved = self.read_scored(slot);
         let account = &mut self.accounts[slot as usize];
-        let band_deadline = account.band.deadline(&self.card);
-        // Where no measure moved, only the end of a grace or of a dwell has anything to say. Most
-        // looks are of the kind that an event in the meantime has made unnecessary.
-        if moved || band_deadline <= self.now || self.card.grace > Span::ZERO {
+        let verdict_deadline = account.verdict_deadline(&self.card);
+        // Where no measure moved, only the end of a grace, of a dwell or of an alert's clock has
+        // anything to say. Most looks are of the kind that an event in the meantime has made
+        // unnecessary.
+        if moved || verdict_deadline <= self.now || self.card.grace > Span::ZERO {
             self.judge(slot);
         } else {
-            account.deadline = account.deadline.min(band_deadline);
+            account.deadline = account.deadline.min(verdict_deadline);
         }
         self.touch(slot);
     }
@@ -522,18 +568,29 @@ impl Engine {
 
     /// Works out score and band at the present task time, and the deadline left.
     fn judge(&mut self, slot: u32) {
+        let grace_ends = self.fill_breakdown(slot);
+        let in_grace = self.now < grace_ends;
         let card = &*self.card;
         let account = &mut self.accounts[slot as usize];
-        let grace_ends = account.grace_ends(card);
-        let in_grace = self.now < grace_ends;
-        let value_of = |measure: usize| account.measures[measure].value();
-        let profile = account.aggregate.profile();
-        let gate_holds = |gate: usize| card.gates[gate].when.holds(&value_of, profile);
-        self.breakdown.fill(card, &account.measures, gate_holds, in_grace);
         let band_before = account.band;
         let step = account.band.step(card, self.breakdown.score, self.now);
-        let decided = account.band != band_before;
-        account.deadline = account.deadline.min(account.band.deadline(card));
+        let mut decided = account.band != band_before;
+        if let Some(alerts) = &mut account.alerts {
+            let moment = Moment {
+                now: self.now,
+                publish_from: self.publish_from,
+                score: self.breakdown.score,
+                coverage: self.breakdown.coverage,
+                band: account.band.current(),
+                measures: &account.measures,
+                profile: account.aggregate.profile(),
+                last_usage: account.aggregate.last_at(Source::Usage),
+            };
+            let fired_before = alerts.firing_set();
+            decided |= alerts.step(card, &moment, &mut self.alert_steps);
+            self.stats.note_firing(fired_before, alerts.firing_set());
+        }
+        account.deadline = account.deadline.min(account.verdict_deadline(card));
         if in_grace {
             account.deadline = account.deadline.min(grace_ends);
         }
@@ -541,53 +598,105 @@ impl Engine {
         if decided {
             self.note_change(slot, Change::Verdict);
         }
-        if let Some(step) = step {
-            self.change_band(slot, step);
+        if step.is_some() || !self.alert_steps.is_empty() {
+            self.decide(slot, step);
         }
     }
 
-    fn change_band(&mut self, slot: u32, BandStep { from, to }: BandStep) {
+    /// Works out the score at the present task time; returns when the account's grace ends.
+    fn fill_breakdown(&mut self, slot: u32) -> EventTime {
+        let card = &*self.card;
+        let account = &self.accounts[slot as usize];
+        let grace_ends = account.grace_ends(card);
+        let value_of = |measure: usize| account.measures[measure].value();
+        let profile = account.aggregate.profile();
+        let gate_holds = |gate: usize| card.gates[gate].when.holds(&value_of, profile);
+        self.breakdown.fill(card, &account.measures, gate_holds, self.now < grace_ends);
+        grace_ends
+    }
+
+    /// Publishes what was decided at this look, as far as it is to be published. All of it is told
+    /// against the verdicts published before.
+    fn decide(&mut self, slot: u32, step: Option<BandStep>) {
         // Reasons name values. Those that could not move their sub-scores any more were let be.
         for measure in 0..self.plan.reads.len() {
             if self.plan.scored[measure] {
                 self.read(slot, measure);
             }
         }
-        let account = &mut self.accounts[slot as usize];
-        let unknown = self.card.bands.len();
-        let (from_index, to_index) = (from.unwrap_or(unknown), to.unwrap_or(unknown));
-        self.stats.accounts_by_band[from_index] -= 1;
-        self.stats.accounts_by_band[to_index] += 1;
-        if self.now >= self.publish_from {
-            account.sequence += 1;
-            let published = account.published.as_ref();
-            let profile = account.aggregate.profile();
-            self.verdicts.push_back(Verdict {
-                account_id: account.id.clone(),
-                sequence: account.sequence,
-                at: self.now,
-                card: Arc::clone(&self.card),
-                decision: Decision::BandChange { from, to },
-                score: self.breakdown.score,
-                previous_score: published.and_then(|published| published.score),
-                coverage: self.breakdown.coverage,
-                movements: Published::movements(
-                    published,
-                    &self.card,
-                    &account.measures,
-                    &self.breakdown,
-                ),
-                name: profile.and_then(|profile| profile.name.clone()),
-                owner: profile.and_then(|profile| profile.owner.clone()),
-            });
-            let key = (from_index, to_index);
-            match self.stats.transitions.iter_mut().find(|(known, _)| *known == key) {
-                Some((_, count)) => *count += 1,
-                None => self.stats.transitions.push((key, 1)),
+        let account = &self.accounts[slot as usize];
+        let movements = Published::movements(
+            account.published.as_ref(),
+            &self.card,
+            &account.measures,
+            &self.breakdown,
+        );
+        if let Some(step) = step {
+            self.change_band(slot, step, &movements);
+        }
+        let mut steps = std::mem::take(&mut self.alert_steps);
+        for mut step in steps.drain(..) {
+            if let AlertKind::Measure { measure, .. } = self.card.alerts[step.rule].kind {
+                let value = self.accounts[slot as usize].measures[measure].value();
+                step.evidence = Evidence::Value(value);
+            }
+            let stats = &mut self.stats.alerts[step.rule];
+            match step.change {
+                AlertChange::Fired => stats.fired += 1,
+                AlertChange::Escalated { .. } => stats.escalated += 1,
+                AlertChange::Resolved { .. } => stats.resolved += 1,
+            }
+            let sequence = self.publish(slot, Decision::Alert(step), movements.clone());
+            if let Some(alerts) = &mut self.accounts[slot as usize].alerts {
+                alerts.fired_as(step.rule, sequence);
             }
         }
-        let published = Published::new(&account.measures, &self.breakdown);
-        account.published = Some(published);
+        self.alert_steps = steps;
+        let account = &mut self.accounts[slot as usize];
+        account.published = Some(Published::new(&account.measures, &self.breakdown));
+    }
+
+    fn change_band(&mut self, slot: u32, step: BandStep, movements: &[Movement]) {
+        let BandStep { from, to } = step;
+        let unknown = self.card.bands.len();
+        let key = (from.unwrap_or(unknown), to.unwrap_or(unknown));
+        self.stats.accounts_by_band[key.0] -= 1;
+        self.stats.accounts_by_band[key.1] += 1;
+        if self.now < self.publish_from {
+            return;
+        }
+        self.publish(slot, Decision::BandChange { from, to }, movements.to_vec());
+        match self.stats.transitions.iter_mut().find(|(known, _)| *known == key) {
+            Some((_, count)) => *count += 1,
+            None => self.stats.transitions.push((key, 1)),
+        }
+    }
+
+    /// Adds a verdict on the account as it is now, and returns its number.
+    fn publish(&mut self, slot: u32, decision: Decision, movements: Vec<Movement>) -> u64 {
+        let account = &mut self.accounts[slot as usize];
+        account.sequence += 1;
+        let profile = account.aggregate.profile();
+        let band = account.band.current();
+        let score = self.breakdown.score;
+        self.verdicts.push_back(Verdict {
+            account_id: account.id.clone(),
+            sequence: account.sequence,
+            at: self.now,
+            card: Arc::clone(&self.card),
+            decision,
+            score,
+            band,
+            sub_band: band.and_then(|band| self.card.bands[band].sub_band(score, profile)),
+            previous_score: account.published.as_ref().and_then(|published| published.score),
+            coverage: self.breakdown.coverage,
+            movements,
+            name: profile.and_then(|profile| profile.name.clone()),
+            owner: profile
+                .and_then(|profile| profile.owner.clone())
+                .or_else(|| self.card.owner.clone()),
+        });
+        account.sequence
     }
 
     fn note_change(&mut self, slot: u32, change: Change) {
@@ -622,11 +731,43 @@ impl Engine {
             gate_holds: card.gates.iter().map(|g| g.when.holds(&value_of, profile)).collect(),
             in_grace: self.now < account.grace_ends(card),
             band: account.band,
+            alerts: account
+                .alerts
+                .as_ref()
+                .map_or_else(Vec::new, |alerts| alerts.standing(card).collect()),
+        }
+    }
+}
+
+impl Stats {
+    /// Drops the counts of what is so now, and keeps those that only grow.
+    pub fn forget_what_is_now(&mut self) {
+        self.accounts_by_band.clear();
+        self.alerts.iter_mut().for_each(|alert| alert.firing = 0);
+    }
+
+    /// Keeps count of the rules that fire, each a bit of a set.
+    fn note_firing(&mut self, before: u64, after: u64) {
+        let mut changed = before ^ after;
+        while changed != 0 {
+            let rule = changed.trailing_zeros() as usize;
+            changed &= changed - 1;
+            if after & (1 << rule) != 0 {
+                self.alerts[rule].firing += 1;
+            } else {
+                self.alerts[rule].firing -= 1;
+            }
         }
     }
 }
 
 impl Account {
+    /// At or before the next moment at which band or alerts change by time alone.
+    fn verdict_deadline(&self, card: &Scorecard) -> EventTime {
+        let alerts = self.alerts.as_ref().map_or(EventTime::MAX, |alerts| alerts.deadline());
+        self.band.deadline(card).min(alerts)
+    }
+
     /// The end of the account's grace; the earliest time of all where the card grants none.
     fn grace_ends(&self, card: &Scorecard) -> EventTime {
         if card.grace == Span::ZERO {

@@ -7,9 +7,9 @@ use compact_str::CompactString;
 use serde::Serialize;
 
 use super::score::{Breakdown, MeasureScore, MeasureStatus, dimension_score};
-use super::scorecard::{Dimension, Scorecard};
+use super::scorecard::{Dimension, Scorecard, Severity};
 use super::time::EventTime;
-use super::verdict::{BandState, band_name};
+use super::verdict::{AlertStanding, BandState, band_name};
 
 /// What is kept of an account for its report.
 #[derive(Clone, Debug, PartialEq)]
@@ -26,6 +26,8 @@ pub struct Snapshot {
     pub in_grace: bool,
     /// The band as published.
     pub band: BandState,
+    /// Rules that are pending or firing.
+    pub alerts: Vec<AlertStanding>,
 }
 
 impl Snapshot {
@@ -42,6 +44,7 @@ impl Snapshot {
             && self.gate_holds == other.gate_holds
             && self.in_grace == other.in_grace
             && self.band == other.band
+            && self.alerts == other.alerts
     }
 
     /// The report as people and programs read it.
@@ -95,7 +98,7 @@ impl Snapshot {
             degraded: Vec::new(),
             dimensions: dimensions.collect(),
             gates: gate_reports(card, &breakdown),
-            alerts: Vec::new(),
+            alerts: self.alerts.iter().map(|standing| alert_report(card, standing)).collect(),
         }
     }
 }
@@ -130,6 +133,15 @@ fn gate_reports<'a>(card: &'a Scorecard, breakdown: &Breakdown) -> Vec<GateRepor
         effect.map(|effect| GateReport { id: &gate.id, effect, reason: &gate.reason })
     });
     fixed.into_iter().flatten().chain(holding).collect()
+}
+
+fn alert_report<'a>(card: &'a Scorecard, standing: &AlertStanding) -> AlertReport<'a> {
+    AlertReport {
+        rule: &card.alerts[standing.rule].id,
+        status: if standing.firing { "firing" } else { "pending" },
+        severity: standing.severity,
+        since: standing.since,
+    }
 }
 
 /// Everything about one account (domain page, section 7). Contributions and gate effects sum to the
@@ -225,6 +237,8 @@ pub struct AlertReport<'a> {
     pub rule: &'a str,
     /// `pending` or `firing`.
     pub status: &'static str,
-    /// Since when.
+    /// The worst level reached; of a pending alert, the worst that holds.
+    pub severity: Severity,
+    /// Since when it fires, or its condition holds.
     pub since: EventTime,
 }

@@ -13,7 +13,7 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::aggregate::{BadState, KeptAggregate};
 use super::time::EventTime;
-use super::verdict::{BadVerdict, KeptBand, KeptPublished};
+use super::verdict::{BadVerdict, KeptAlerts, KeptBand, KeptPublished};
 
 /// The version that is written.
 pub const VERSION: u8 = 1;
@@ -49,6 +49,9 @@ pub struct KeptAccount<'a> {
     pub band: KeptBand<'a>,
     /// What the next reasons compare with.
     pub published: Option<KeptPublished>,
+    /// Where its alert rules stand, if the card had any.
+    #[serde(borrow)]
+    pub alerts: Option<KeptAlerts<'a>>,
     /// What the account did.
     #[serde(borrow)]
     pub aggregate: KeptAggregate<'a>,
@@ -56,6 +59,7 @@ pub struct KeptAccount<'a> {
 
 impl<'a> KeptAccount<'a> {
     /// What is kept of an account whose task stands at `stamp`.
+    #[expect(clippy::too_many_arguments, reason = "one for each thing that is kept")]
     pub fn new(
         stamp: &Stamp,
         unreported: bool,
@@ -63,6 +67,7 @@ impl<'a> KeptAccount<'a> {
         sequence: u64,
         band: KeptBand<'a>,
         published: Option<KeptPublished>,
+        alerts: Option<KeptAlerts<'a>>,
         aggregate: KeptAggregate<'a>,
     ) -> KeptAccount<'a> {
         let Stamp { positions, epoch, at } = *stamp;
@@ -75,6 +80,7 @@ impl<'a> KeptAccount<'a> {
             sequence,
             band,
             published,
+            alerts,
             aggregate,
         }
     }

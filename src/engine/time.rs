@@ -46,6 +46,11 @@ impl EventTime {
         if start <= self.0 && self.0 - start < pane.0 { likely } else { self.pane(pane) as i32 }
     }
 
+    /// The latest multiple of `length` since the epoch that is not later.
+    pub const fn floor_to(self, length: Span) -> EventTime {
+        EventTime(self.0.div_euclid(length.0) * length.0)
+    }
+
     /// Parses RFC 3339 with an offset; what lies below the millisecond is cut.
     ///
     /// # Errors

@@ -2,9 +2,11 @@
 //!
 //! Numbers are rounded for people here and nowhere else.
 
-use super::scorecard::{Gate, GateEffect, Measure, Scorecard};
+use super::scorecard::{AlertKind, Comparison, Gate, GateEffect, Measure, Scorecard};
 use super::time::Span;
-use super::verdict::{Decision, Movement, Part, Verdict, band_name};
+use super::verdict::{
+    AlertChange, AlertStep, Decision, Evidence, Movement, Part, Verdict, band_name,
+};
 
 /// How many reasons become sentences.
 pub const REASONS_TOLD: usize = 3;
@@ -15,21 +17,156 @@ const SUMMARY_CHARS_MAX: usize = 1_024;
 /// One line that says what was decided.
 pub fn summary(verdict: &Verdict) -> String {
     let account = verdict.name.as_deref().unwrap_or(&verdict.account_id);
-    let Decision::BandChange { from, to } = verdict.decision;
-    let (from, to) = (band_name(&verdict.card, from), band_name(&verdict.card, to));
-    let score = match (verdict.previous_score, verdict.score) {
-        (Some(before), Some(now)) => format!(" (score {before:.1} to {now:.1})"),
-        (None, Some(now)) => format!(" (score {now:.1})"),
-        (_, None) => format!(" (no score: coverage {:.0} %)", 100.0 * verdict.coverage),
+    let card = &*verdict.card;
+    let text = match &verdict.decision {
+        Decision::BandChange { from, to } => {
+            let (from, to) = (band_name(card, *from), band_name(card, *to));
+            let score = match (verdict.previous_score, verdict.score) {
+                (Some(before), Some(now)) => format!(" (score {before:.1} to {now:.1})"),
+                (None, Some(now)) => format!(" (score {now:.1})"),
+                (_, None) => format!(" (no score: coverage {:.0} %)", 100.0 * verdict.coverage),
+            };
+            format!("{account} went from {from} to {to}{score}")
+        }
+        Decision::Alert(step) => {
+            let rule = &card.alerts[step.rule].id;
+            let (status, why) = match step.change {
+                AlertChange::Fired => (step.severity.name(), fired_because(verdict, step)),
+                AlertChange::Escalated { .. } => {
+                    (step.severity.name(), fired_because(verdict, step))
+                }
+                AlertChange::Resolved { .. } => ("resolved", resolved_because(verdict, step)),
+            };
+            format!("{account}: {rule} {status}: {why}")
+        }
     };
-    let text = format!("{account} went from {from} to {to}{score}");
     text.chars().take(SUMMARY_CHARS_MAX).collect()
 }
 
-/// The largest reasons as sentences.
+/// The largest reasons as sentences; of an alert, first what its rule saw.
 pub fn explanation(verdict: &Verdict) -> Vec<String> {
+    let own = match &verdict.decision {
+        Decision::BandChange { .. } => None,
+        Decision::Alert(step) => Some(match step.change {
+            AlertChange::Fired | AlertChange::Escalated { .. } => fired_because(verdict, step),
+            AlertChange::Resolved { .. } => resolved_because(verdict, step),
+        }),
+    };
     let told = verdict.movements.iter().take(REASONS_TOLD);
-    told.map(|movement| sentence(&verdict.card, movement)).collect()
+    own.into_iter().chain(told.map(|movement| sentence(&verdict.card, movement))).collect()
+}
+
+/// Why an alert fires: `Score fell by 27.3 points from 82.1 in 28 days, to 54.8`.
+fn fired_because(verdict: &Verdict, step: &AlertStep) -> String {
+    let card = &*verdict.card;
+    let rule = &card.alerts[step.rule];
+    let at = verdict.at;
+    let level = rule.severities.iter().position(|severity| *severity == step.severity);
+    let level = level.unwrap_or_default();
+    let held = match rule.hold {
+        Span::ZERO => String::new(),
+        hold => format!(", for {}", spaced(hold)),
+    };
+    let band = band_name(card, verdict.band);
+    match (&rule.kind, step.evidence) {
+        (AlertKind::ScoreDrop { within, .. }, Evidence::High(Some(high))) => {
+            let now = verdict.score.unwrap_or(f64::NAN);
+            format!(
+                "Score fell by {:.1} points from {high:.1} in {}, to {now:.1}",
+                high - now,
+                days(*within)
+            )
+        }
+        (AlertKind::Measure { measure, comparison, values }, Evidence::Value(Some(value))) => {
+            let measure = card.measure(*measure);
+            let side = match comparison {
+                Comparison::Above => "above",
+                Comparison::AtLeast => "at least",
+                Comparison::Below => "below",
+                Comparison::AtMost => "at most",
+                Comparison::Equals => "equal to",
+            };
+            format!(
+                "{} is {}{}, {side} {}{held}",
+                capitalised(&label(measure)),
+                number(value),
+                in_window(measure),
+                number(values[level]),
+            )
+        }
+        (AlertKind::Silence { .. }, Evidence::LastUsage(last)) => {
+            format!("No usage for {} (last on {last})", elapsed(at.since(last)))
+        }
+        (AlertKind::RenewalAtRisk { .. }, Evidence::RenewalAt(Some(renewal))) => {
+            format!("Renewal in {} while {band}", elapsed(renewal.since(at)))
+        }
+        (AlertKind::Opportunity { measure, .. }, Evidence::InBandSince(since)) => {
+            let rule = card.measure(*measure);
+            format!(
+                "{} for {} and {} is rising",
+                capitalised(band),
+                elapsed(at.since(since)),
+                label(rule)
+            )
+        }
+        (AlertKind::Coverage { below }, _) => format!(
+            "Data went missing: {:.0} % of the score's weight has data, less than {:.0} %{held}",
+            100.0 * verdict.coverage,
+            100.0 * below[level],
+        ),
+        (AlertKind::BandEntered { .. }, _) => format!("Band is {band}{held}"),
+        // What it looked at is gone by the time it is told.
+        _ => format!("The rule {} holds{held}", rule.id),
+    }
+}
+
+/// Why an alert ends, as far as its rule can see.
+fn resolved_because(verdict: &Verdict, step: &AlertStep) -> String {
+    let card = &*verdict.card;
+    let rule = &card.alerts[step.rule];
+    let lasted = elapsed(verdict.at.since(step.since));
+    let now = match (&rule.kind, step.evidence) {
+        (AlertKind::ScoreDrop { .. }, _) => match verdict.score {
+            Some(score) => format!("score is {score:.1}"),
+            None => "no score".to_owned(),
+        },
+        (AlertKind::Measure { measure, .. }, Evidence::Value(value)) => {
+            let measure = card.measure(*measure);
+            match value {
+                Some(value) => {
+                    format!("{} is {}{}", label(measure), number(value), in_window(measure))
+                }
+                None => format!("{} has no data", label(measure)),
+            }
+        }
+        (AlertKind::Silence { .. }, Evidence::LastUsage(last)) => format!("usage on {last}"),
+        (AlertKind::Coverage { .. }, _) => {
+            format!("{:.0} % of the score's weight has data", 100.0 * verdict.coverage)
+        }
+        _ => format!("band is {}", band_name(card, verdict.band)),
+    };
+    format!("Over after {lasted}: {now}")
+}
+
+/// `28 days`, `6 h`.
+fn days(span: Span) -> String {
+    match span.divide_evenly(Span::DAY) {
+        Some(1) => "a day".to_owned(),
+        Some(days) => format!("{days} days"),
+        None => spaced(span),
+    }
+}
+
+/// A measured time for people: whole days from two days on, else whole hours, else minutes.
+fn elapsed(span: Span) -> String {
+    if span >= Span::days(2) {
+        return format!("{} days", span.whole_days());
+    }
+    match span.whole_hours() {
+        0 => format!("{} minutes", span.as_millis() / Span::MINUTE.as_millis()),
+        1 => "1 hour".to_owned(),
+        hours => format!("{hours} hours"),
+    }
 }
 
 /// One reason as a sentence: `Active users fell from 12 to 5 in 28 days (-7.3 points)`.
@@ -89,14 +226,7 @@ fn capitalised(text: &str) -> String {
 }
 
 fn in_window(measure: &Measure) -> String {
-    match measure.window {
-        Some(window) if window.divide_evenly(Span::DAY) == Some(1) => " in a day".to_owned(),
-        Some(window) => match window.divide_evenly(Span::DAY) {
-            Some(days) => format!(" in {days} days"),
-            None => format!(" in {}", spaced(window)),
-        },
-        None => String::new(),
-    }
+    measure.window.map_or(String::new(), |window| format!(" in {}", days(window)))
 }
 
 /// `28 d` rather than `28d`.

@@ -8,7 +8,7 @@ use prometheus::{
 use crate::engine::Stats;
 use crate::engine::event::{ReasonCode, Source};
 use crate::engine::scorecard::Scorecard;
-use crate::engine::verdict::UNKNOWN_BAND;
+use crate::engine::scorecard::UNKNOWN_BAND;
 
 /// The process's metrics, shared by all workers.
 #[derive(Debug)]
@@ -20,6 +20,8 @@ pub struct Metrics {
     events_duplicate: IntCounterVec,
     accounts: IntGaugeVec,
     band_changes: IntCounterVec,
+    alerts: IntCounterVec,
+    alerts_firing: IntGaugeVec,
     transactions: IntCounterVec,
     consumer_lag: IntGaugeVec,
     partitions: IntGaugeVec,
@@ -94,6 +96,16 @@ impl Metrics {
                 "Published band changes.",
                 &["from", "to"],
             ),
+            alerts: counters(
+                "barometer_alerts_total",
+                "Published alert records, by what they say.",
+                &["rule", "status"],
+            ),
+            alerts_firing: gauges(
+                "barometer_alerts_firing",
+                "Accounts for which an alert rule fires now.",
+                &["rule"],
+            ),
             transactions: counters(
                 "barometer_transactions_total",
                 "Transactions by outcome.",
@@ -156,12 +168,28 @@ impl Metrics {
             let labels = &[band_label(card, *from), band_label(card, *to)];
             self.band_changes.with_label_values(labels).inc_by(count - known);
         }
+        for (index, (rule, count)) in card.alerts.iter().zip(&now.alerts).enumerate() {
+            let known = before.alerts.get(index).copied().unwrap_or_default();
+            let by_status = [
+                ("fired", count.fired - known.fired),
+                ("escalated", count.escalated - known.escalated),
+                ("resolved", count.resolved - known.resolved),
+            ];
+            for (status, count) in by_status {
+                self.alerts.with_label_values(&[&rule.id, status]).inc_by(count);
+            }
+            let change = count.firing as i64 - known.firing as i64;
+            self.alerts_firing.with_label_values(&[&rule.id]).add(change);
+        }
     }
 
     /// Takes an engine's accounts out of the gauges: it is gone.
     pub fn drop_accounts(&self, card: &Scorecard, last: &Stats) {
         for (band, count) in last.accounts_by_band.iter().enumerate() {
             self.accounts.with_label_values(&[band_label(card, band)]).sub(*count as i64);
+        }
+        for (rule, count) in card.alerts.iter().zip(&last.alerts) {
+            self.alerts_firing.with_label_values(&[&rule.id]).sub(count.firing as i64);
         }
     }
 

@@ -227,7 +227,9 @@ fn without_rounding(mut report: Value) -> Value {
 
 fn change_of_verdict(verdict: &Verdict) -> Value {
     let card = &verdict.card;
-    let Decision::BandChange { from, to } = verdict.decision;
+    let Decision::BandChange { from, to } = verdict.decision else {
+        unreachable!("random cards have no alerts yet")
+    };
     let mut points = BTreeMap::new();
     let mut values = BTreeMap::new();
     for movement in &verdict.movements {

@@ -130,6 +130,11 @@ impl Aggregate {
         self.profile.as_deref()
     }
 
+    /// `occurred_at` of the latest accepted event of a source; `MIN` before one.
+    pub fn last_at(&self, source: Source) -> EventTime {
+        self.last_at[source as usize]
+    }
+
     /// The earlier of the first event and the profile's `started_at`; `MAX` before either.
     pub fn started_at(&self) -> EventTime {
         let by_profile = self.profile().and_then(|profile| profile.started_at);

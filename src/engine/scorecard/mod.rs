@@ -3,11 +3,13 @@
 //! `parse` turns YAML into a [`Scorecard`] and refuses whatever does not hold; whoever holds a
 //! `Scorecard` holds a good one. `plan` says what the aggregates must keep to answer it.
 
+mod alert;
 mod curve;
 mod measure;
 mod parse;
 mod plan;
 
+pub use alert::{ALERT_RULES_MAX, AlertKind, AlertRule, Severity};
 pub use curve::{Curve, TOLERANCE};
 pub use measure::{Filter, MeasureKind, PANE_MIN, PANES_MAX, WindowUse, default_pane};
 pub use parse::{Parsed, profile_condition};
@@ -16,6 +18,9 @@ pub use plan::{DistinctOf, DistinctStore, Plan, Read, TrendStore, Window, Window
 
 use super::event::{Profile, ProfileStatus};
 use super::time::Span;
+
+/// The name of the band of accounts that have no score; no card may define it.
+pub const UNKNOWN_BAND: &str = "unknown";
 
 /// A scorecard: the whole declarative model of one kind of account.
 #[derive(Clone, Debug, PartialEq)]
@@ -44,6 +49,10 @@ pub struct Scorecard {
     pub grace: Span,
     /// How long settled tickets and invoices are kept for late statuses.
     pub item_horizon: Span,
+    /// In the order in which they are looked at.
+    pub alerts: Vec<AlertRule>,
+    /// Who looks after accounts whose profile names nobody.
+    pub owner: Option<String>,
 }
 
 /// How a card combines its parts into one score.
@@ -330,6 +339,68 @@ pub struct Band {
     pub color: Option<String>,
     /// What to do with an account here.
     pub action: Option<String>,
+    /// How soon.
+    pub urgency: Option<Urgency>,
+    /// Parts of it with recommendations of their own; the first that holds an account counts.
+    pub sub_bands: Vec<SubBand>,
+}
+
+/// A part of a band.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SubBand {
+    /// Its name in records.
+    pub name: String,
+    /// Upper edge, and whether a score on it is inside; `None` for the whole band.
+    pub edge: Option<(f64, bool)>,
+    /// Which accounts it is for: a condition on profile fields.
+    pub when: Option<Condition>,
+    /// What to do with an account here.
+    pub action: Option<String>,
+    /// How soon.
+    pub urgency: Option<Urgency>,
+}
+
+/// How soon something is to be done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Urgency {
+    /// When there is time.
+    Low,
+    /// In the usual course.
+    Normal,
+    /// Before other things.
+    High,
+    /// Now.
+    Immediate,
+}
+
+impl Urgency {
+    /// Every urgency with the name scorecards and records give it.
+    pub const NAMES: [(&'static str, Urgency); 4] = [
+        ("low", Urgency::Low),
+        ("normal", Urgency::Normal),
+        ("high", Urgency::High),
+        ("immediate", Urgency::Immediate),
+    ];
+
+    /// The name scorecards and records give it.
+    pub fn name(self) -> &'static str {
+        Self::NAMES[self as usize].0
+    }
+}
+
+impl Band {
+    /// The first part of the band that holds an account of this score and profile.
+    pub fn sub_band(&self, score: Option<f64>, profile: Option<&Profile>) -> Option<usize> {
+        self.sub_bands.iter().position(|part| {
+            let by_score = part.edge.is_none_or(|(edge, inclusive)| match score {
+                Some(score) if inclusive => score <= edge + TOLERANCE,
+                Some(score) => score < edge - TOLERANCE,
+                None => false,
+            });
+            let asks_no_measure = |_| None;
+            by_score && part.when.as_ref().is_none_or(|when| when.holds(&asks_no_measure, profile))
+        })
+    }
 }
 
 /// What keeps the band from flapping.

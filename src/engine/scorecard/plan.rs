@@ -185,6 +185,12 @@ impl Plan {
             plan.scored.push(measure.weight != 0.0);
             plan.settled_from.push(settled_from(measure));
         }
+        let alert_measures = card.alerts.iter().filter_map(|rule| rule.kind.measure());
+        for (measure, threshold) in alert_measures {
+            plan.scored[measure] = true;
+            let settled_from = &mut plan.settled_from[measure];
+            *settled_from = settled_from.max(threshold + 1.0);
+        }
         for gate in &card.gates {
             gate.when.each_measure(&mut |measure, threshold| {
                 plan.scored[measure] = true;

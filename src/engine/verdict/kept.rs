@@ -31,3 +31,36 @@ pub struct KeptPublished {
     pub(super) score: Option<f64>,
     pub(super) values_and_points: Vec<f64>,
 }
+
+/// See [`super::AlertBook`]; rules by their ids, since another scorecard may have other ones.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct KeptAlerts<'a> {
+    pub(super) score: Option<f64>,
+    pub(super) score_since: Option<i64>,
+    /// Ends of hours and scores.
+    pub(super) samples: Vec<(i64, f64)>,
+    #[serde(borrow)]
+    pub(super) covered: Vec<&'a str>,
+    #[serde(borrow)]
+    pub(super) rules: Vec<(&'a str, KeptRule)>,
+}
+
+/// Where one rule stands.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct KeptRule {
+    pub(super) held_since: [Option<i64>; 3],
+    pub(super) episode: Option<KeptEpisode>,
+    pub(super) fired_at: Option<i64>,
+    pub(super) samples_after: Option<i64>,
+    pub(super) in_band_since: Option<i64>,
+}
+
+/// An alert while it fires.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct KeptEpisode {
+    pub(super) since: i64,
+    pub(super) level: u8,
+    pub(super) sequence: Option<u64>,
+    pub(super) low: f64,
+    pub(super) low_at: i64,
+}

@@ -1,5 +1,6 @@
-//! Decisions: from a score to a band change, with its reasons.
+//! Decisions: from a score to band changes and alerts, with their reasons.
 
+mod alert;
 mod band;
 mod kept;
 mod reason;
@@ -8,10 +9,11 @@ use std::sync::Arc;
 
 use compact_str::CompactString;
 
+pub use self::alert::{AlertBook, AlertChange, AlertStanding, AlertStep, Evidence, Moment};
 pub use self::band::{BandState, BandStep};
-pub use self::kept::{BadVerdict, KeptBand, KeptPublished};
+pub use self::kept::{BadVerdict, KeptAlerts, KeptBand, KeptPublished};
 pub use self::reason::{Movement, Part, Published};
-use super::scorecard::Scorecard;
+use super::scorecard::{Scorecard, UNKNOWN_BAND};
 use super::time::EventTime;
 
 /// One decision about one account, in the order in which they were taken.
@@ -29,7 +31,11 @@ pub struct Verdict {
     pub decision: Decision,
     /// The score; `None` where there is none.
     pub score: Option<f64>,
-    /// The score in the last published verdict.
+    /// The published band, this decision included; `None` is `unknown`.
+    pub band: Option<usize>,
+    /// The part of that band that holds the account, if it has parts.
+    pub sub_band: Option<usize>,
+    /// The score in the verdicts published last. Those of one moment share it, and the movements.
     pub previous_score: Option<f64>,
     /// Share of weight backed by data, 0..=1.
     pub coverage: f64,
@@ -38,12 +44,12 @@ pub struct Verdict {
     pub movements: Vec<Movement>,
     /// The account's display name, if its profile says one.
     pub name: Option<String>,
-    /// Who looks after the account, if its profile says so.
+    /// Who looks after the account: by its profile, else by the scorecard.
     pub owner: Option<String>,
 }
 
 /// What was decided.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Decision {
     /// The account left one band for another; positions in the card, `None` is `unknown`.
     BandChange {
@@ -52,12 +58,11 @@ pub enum Decision {
         /// The band entered.
         to: Option<usize>,
     },
+    /// An alert fired, became worse or was resolved.
+    Alert(AlertStep),
 }
 
 /// A band's name; `None` is `unknown`.
 pub fn band_name(card: &Scorecard, band: Option<usize>) -> &str {
     band.map_or(UNKNOWN_BAND, |band| &card.bands[band].name)
 }
-
-/// The name of the band of accounts that have no score.
-pub const UNKNOWN_BAND: &str = "unknown";

@@ -1,11 +1,9 @@
 //! Bands, and what keeps an account from flapping between them.
 
-use super::super::{AntiFlap, Band, TOLERANCE};
+use super::super::{AntiFlap, Band, SubBand, TOLERANCE, UNKNOWN_BAND, Urgency};
+use super::condition::profile_condition;
 use crate::engine::time::Span;
 use crate::engine::yaml::{Field, Fields};
-
-/// The band of an account whose score is not known; no card may define it.
-const UNKNOWN: &str = "unknown";
 
 /// Reads the bands, worst first, and checks that they cover 0 to 100.
 pub(super) fn read_bands(field: &Field<'_>) -> Option<Vec<Band>> {
@@ -31,6 +29,7 @@ fn read_band(
     names: &mut Vec<String>,
 ) -> Option<Band> {
     let name = fields.require("name").and_then(|field| read_name(&field, names));
+    let edge_before_this = edge_before.clone();
     let edge = fields.exactly_one(&["up_to", "below"]).and_then(|(key, field)| {
         let upper = field.number_in(0.0..=100.0)?;
         let before = edge_before.replace((upper, field.path().to_string()));
@@ -46,8 +45,50 @@ fn read_band(
     });
     let color = fields.maybe("color", read_color);
     let action = fields.maybe("action", |field| field.text().map(str::to_string));
+    let urgency = fields.maybe("urgency", |field| field.choice(&Urgency::NAMES));
+    let lower = edge_before_this.map_or(0.0, |(lower, _)| lower);
     let (upper, inclusive) = edge?;
-    Some(Band { name: name?, upper, inclusive, color: color?, action: action? })
+    let sub_bands = fields.or("sub_bands", Vec::new(), |field| {
+        field.each(|item| item.mapping(|fields| read_sub_band(fields, lower, upper)))
+    });
+    Some(Band {
+        name: name?,
+        upper,
+        inclusive,
+        color: color?,
+        action: action?,
+        urgency: urgency?,
+        sub_bands: sub_bands?,
+    })
+}
+
+/// One part of a band with a recommendation of its own: by score, by profile, or by both.
+fn read_sub_band(fields: &Fields<'_>, lower: f64, upper: f64) -> Option<SubBand> {
+    let name = fields.require("name").and_then(|field| field.name().map(str::to_string));
+    let edge = if fields.optional("up_to").is_some() || fields.optional("below").is_some() {
+        let edge = fields.exactly_one(&["up_to", "below"]);
+        edge.and_then(|(key, field)| {
+            let edge = field.number_in(0.0..=100.0)?;
+            if edge <= lower || edge > upper {
+                return field.expected(format!(
+                    "a score within its band, more than {lower} and at most {upper}"
+                ));
+            }
+            Some(Some((edge, key == "up_to")))
+        })
+    } else {
+        Some(None)
+    };
+    let when = fields.maybe("when", profile_condition);
+    let action = fields.maybe("action", |field| field.text().map(str::to_string));
+    let urgency = fields.maybe("urgency", |field| field.choice(&Urgency::NAMES));
+    let (edge, when) = (edge?, when?);
+    if edge.is_none() && when.is_none() {
+        return fields
+            .whole()
+            .error("needs `up_to`, `below` or `when`: it would be the whole of its band");
+    }
+    Some(SubBand { name: name?, edge, when, action: action?, urgency: urgency? })
 }
 
 fn read_name(field: &Field<'_>, names: &mut Vec<String>) -> Option<String> {
@@ -55,7 +96,7 @@ fn read_name(field: &Field<'_>, names: &mut Vec<String>) -> Option<String> {
     if name.len() > 64 || name.trim() != name || name.contains(char::is_control) {
         return field.expected("a name of at most 64 bytes on one line");
     }
-    if name == UNKNOWN {
+    if name == UNKNOWN_BAND {
         return field.error(
             "is `unknown`, which is the band of accounts without a score: choose another name",
         );

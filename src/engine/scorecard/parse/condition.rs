@@ -76,22 +76,30 @@ fn read_on_measure(
     let Some(measures) = measures else {
         return id.error("cannot be asked here, only profile fields can");
     };
-    let name = id.text()?;
-    let Some(measure) = measures.iter().position(|id| *id == name) else {
-        let known = measures.iter().copied().filter(|id| !id.is_empty());
-        return match nearest(name, known.clone()) {
-            Some(near) => id.error(format!("names no measure: `{name}`; did you mean `{near}`?")),
-            None => id.error(format!(
-                "names no measure: `{name}`; this card has {}",
-                known.collect::<Vec<_>>().join(", ")
-            )),
-        };
-    };
+    let measure = read_measure_id(id, measures)?;
     let (comparison, value) = comparison?;
     Some(Condition::Measure { measure, comparison, value })
 }
 
-fn read_comparison(fields: &Fields<'_>) -> Option<(Comparison, f64)> {
+/// The position of the measure that is named here among the card's `measures`.
+pub(super) fn read_measure_id(id: &Field<'_>, measures: &[&str]) -> Option<usize> {
+    let name = id.text()?;
+    let measure = measures.iter().position(|id| *id == name);
+    if measure.is_some() {
+        return measure;
+    }
+    let known = measures.iter().copied().filter(|id| !id.is_empty());
+    match nearest(name, known.clone()) {
+        Some(near) => id.error(format!("names no measure: `{name}`; did you mean `{near}`?")),
+        None => id.error(format!(
+            "names no measure: `{name}`; this card has {}",
+            known.collect::<Vec<_>>().join(", ")
+        )),
+    }
+}
+
+/// One comparison with a number.
+pub(super) fn read_comparison(fields: &Fields<'_>) -> Option<(Comparison, f64)> {
     let (key, value) = fields.exactly_one(&COMPARISON_KEYS)?;
     let (_, comparison) = COMPARISONS.iter().find(|(name, _)| *name == key)?;
     Some((*comparison, value.number()?))

@@ -47,6 +47,14 @@ anti_flap: { margin: 5, dwell: { worse: 1h, better: 14d }, bypass_drop: 25 }
 min_coverage: 0.5
 grace: 0d
 item_horizon: 90d
+alerts:
+  - { id: drop, score_drop: { points: { warning: 25, critical: 40 }, within: 28d, at_most: 50 } }
+  - { id: went_red, band_entered: red, severity: critical, action: call }
+  - { id: overdue, measure: overdue, above: 30, hold: 1d, where: { profile: tier, is: gold } }
+  - { id: silent, silence: { for: 14d }, cooldown: 7d }
+  - { id: renewal, renewal_at_risk: { within: 90d, bands: [red, yellow] } }
+  - { id: grow, opportunity: { band: green, for: 30d, rising: { measure: trend, at_least: 1.2 } } }
+  - { id: blind, coverage: { below: 0.5 } }
 ";
 
 fn told(text: &str) -> Vec<String> {
@@ -91,8 +99,6 @@ const MISTAKES: &[(&str, &str, &[&str])] = &[
      &["card.yaml:2: redistribute is `dimensions`, expected `dimension` or `card`"]),
     ("scorecard: acme", "scorecard: acme\n\tdescription: tabs",
      &["card.yaml:1: is not valid YAML: while scanning a plain scalar, found a tab"]),
-    ("scorecard: acme", "scorecard: acme\nalerts: [{ id: drop }]",
-     &["card.yaml:2: warning: alerts are not evaluated by this version: none of these rules will fire"]),
     ("scorecard: acme", "scorecard: acme\ntests: none",
      &["card.yaml:2: tests is `none`, expected a list"]),
     ("scorecard: acme", "scorecard: !!str acme",
@@ -281,6 +287,48 @@ const MISTAKES: &[(&str, &str, &[&str])] = &[
      &["card.yaml:42: item_horizon is 0, expected more than no time"]),
     ("item_horizon: 90d", "item_horizon: 90d\n---\nscorecard: two",
      &["card.yaml:43: a second document begins here, expected one"]),
+    ("id: drop, score_drop", "id: drop, score_drp",
+     &["card.yaml:44: alerts[0] needs `score_drop`, `band_entered`, `measure`, `silence`, `renewal_at_risk`, `opportunity` or `coverage`", "card.yaml:44: alerts[0].score_drp is not a known key; did you mean `score_drop`?"]),
+    ("id: went_red,", "id: drop,",
+     &["card.yaml:45: alerts[1] has id `drop`, used by a rule before"]),
+    ("band_entered: red", "band_entered: rad",
+     &["card.yaml:45: alerts[1].band_entered names no band: `rad`; did you mean `red`?"]),
+    ("band_entered: red", "band_entered: unknown",
+     &["card.yaml:45: alerts[1].band_entered is `unknown`, in which no risk alert begins: a `coverage` rule tells of missing data"]),
+    ("band_entered: red", "band_entered: []",
+     &["card.yaml:45: alerts[1].band_entered is an empty list, expected at least one"]),
+    ("severity: critical", "severity: fatal",
+     &["card.yaml:45: alerts[1].severity is `fatal`, expected `info`, `warning` or `critical`"]),
+    ("at_most: 50 } }", "at_most: 50 }, severity: info }",
+     &["card.yaml:44: alerts[0].severity is given, but the levels of the rule are its severities"]),
+    ("warning: 25, critical: 40", "warning: 40, critical: 25",
+     &["card.yaml:44: alerts[0].score_drop.points.critical is 25, expected more than `warning` has"]),
+    ("{ warning: 25, critical: 40 }", "{ warning: 25 }",
+     &["card.yaml:44: alerts[0].score_drop.points needs at least two of `info`, `warning` and `critical`; for one level write the number and give the rule a `severity`"]),
+    ("{ warning: 25, critical: 40 }", "0",
+     &["card.yaml:44: alerts[0].score_drop.points is 0, expected more than 0"]),
+    ("{ points: { warning: 25, critical: 40 }, within: 28d", "{ points: 25, within: 5m",
+     &["card.yaml:44: alerts[0].score_drop.within is `5m`, expected at least 1h"]),
+    ("measure: overdue, above: 30", "measure: overdu, above: 30",
+     &["card.yaml:46: alerts[2].measure names no measure: `overdu`; did you mean `overdue`?"]),
+    ("measure: overdue, above: 30", "measure: overdue, equals: 30",
+     &["card.yaml:46: alerts[2] needs `above`, `at_least`, `below` or `at_most`", "card.yaml:46: alerts[2].equals is not a known key; known here: id, score_drop, band_entered, measure, silence, renewal_at_risk, opportunity, coverage, above, at_least, below, at_most, severity, action, where, hold, cooldown"]),
+    ("measure: overdue, above: 30", "measure: overdue, above: 30, below: 5",
+     &["card.yaml:46: alerts[2] has `above` and `below`, expected one of them"]),
+    ("where: { profile: tier, is: gold }", "where: { measure: overdue, at_least: 5 }",
+     &["card.yaml:46: alerts[2].where.measure cannot be asked here, only profile fields can"]),
+    ("silence: { for: 14d }", "silence: 14d",
+     &["card.yaml:47: alerts[3].silence is `14d`, expected a mapping such as `{ for: 14d }`"]),
+    ("silence: { for: 14d }", "silence: { for: 0d }",
+     &["card.yaml:47: alerts[3].silence.for is `0d`, expected more than no time"]),
+    ("within: 90d, bands: [red, yellow]", "within: 90d",
+     &["card.yaml:48: alerts[4].renewal_at_risk.bands is missing"]),
+    ("within: 90d, bands: [red, yellow]", "within: { warning: 30d, critical: 90d }, bands: red",
+     &["card.yaml:48: alerts[4].renewal_at_risk.within.critical is `90d`, expected less than `warning` has"]),
+    ("rising: { measure: trend, at_least: 1.2 }", "rising: trend",
+     &["card.yaml:49: alerts[5].opportunity.rising is `trend`, expected a mapping such as `{ measure: usage_trend, at_least: 1.2 }`"]),
+    ("coverage: { below: 0.5 }", "coverage: { below: 50 }",
+     &["card.yaml:50: alerts[6].coverage.below is 50, expected 0 to 1"]),
 ];
 
 #[test]

@@ -1,9 +1,10 @@
 //! From a scorecard's YAML to a [`Scorecard`] that holds, or to everything that is wrong with it.
 //!
-//! One file a noun: `dimension`, `measure`, `filter`, `curve`, `condition`, `gate`, `band`; here is
-//! the card itself and what only the whole of it can show. `alerts` and `tests` are known keys whose
-//! content is not interpreted yet: it is not checked, and a card with alerts says so in a warning.
+//! One file a noun: `dimension`, `measure`, `filter`, `curve`, `condition`, `gate`, `band`, `alert`;
+//! here is the card itself and what only the whole of it can show. `tests` is a known key whose
+//! content is read by `card_test`.
 
+mod alert;
 mod band;
 mod condition;
 mod curve;
@@ -78,11 +79,9 @@ fn read_card(fields: &Fields<'_>, text: &str) -> Option<Scorecard> {
     }
     let min_coverage = fields.or("min_coverage", 0.5, |field| field.number_in(0.0..=1.0));
     let grace = fields.or("grace", Span::ZERO, Field::span);
-    if let Some(alerts) = fields.optional("alerts")
-        && alerts.list().is_some_and(|rules| !rules.is_empty())
-    {
-        alerts.warning("are not evaluated by this version: none of these rules will fire");
-    }
+    let names = alert::Names { measures: &ids, bands: bands.as_deref() };
+    let alerts = fields.or("alerts", Vec::new(), |field| alert::read_alerts(field, &names));
+    let owner = fields.maybe("owner", |field| field.text().map(str::to_string));
     fields.or("tests", (), |field| field.list().map(drop))?;
 
     Some(Scorecard {
@@ -98,6 +97,8 @@ fn read_card(fields: &Fields<'_>, text: &str) -> Option<Scorecard> {
         min_coverage: min_coverage?,
         grace: grace?,
         item_horizon: item_horizon?,
+        alerts: alerts?,
+        owner: owner?,
     })
 }
 

@@ -323,18 +323,6 @@ card.yaml:14: min_coverage is 2, expected 0 to 1");
 }
 
 #[test]
-fn alerts_and_tests_are_known_but_not_interpreted() {
-    let text = with_measures(
-        "alerts: [{ id: drop, whatever: 1 }]\ntests: [{ name: a, given: [], expect: [] }]\n",
-        "  - { id: a, measure: support.open, curve: { linear: { from: 5, to: 0 } } }\n",
-    );
-    assert_eq!(
-        told(&text),
-        "card.yaml:2: warning: alerts are not evaluated by this version: none of these rules will fire"
-    );
-}
-
-#[test]
 fn the_example_of_the_domain_page_holds() {
     let text = r##"
 scorecard: saas-default
