@@ -55,32 +55,41 @@ fn with_alerts(case: &Case) -> String {
     let pick = |place: usize| usize::from(case.choices[place % case.choices.len()]);
     let span = |place: usize| ["0s", "3h", "1d", "9d"][pick(place) % 4];
     let cooldown = |place: usize| ["0s", "6h", "20d"][pick(place) % 3];
-    format!(
-        "{}alerts:
-  - id: drop
-    score_drop: {{ points: {{ info: {}, critical: 40 }}, within: {} }}
-    hold: {}
-    cooldown: {}
-  - {{ id: worst, band_entered: {worst}, hold: {}, cooldown: {} }}
-  - {{ id: high, measure: {measure}, at_least: {{ info: 1, warning: 3 }}, hold: {} }}
-  - {{ id: low, measure: {measure}, below: 2, where: {{ profile: tier, is: gold }}, hold: {} }}
-  - {{ id: quiet, silence: {{ for: {{ info: 2d, warning: 9d, critical: 40d }} }}, cooldown: {} }}
-  - {{ id: leaving, renewal_at_risk: {{ within: 90d, bands: [{worst}] }} }}
-  - {{ id: grow, opportunity: {{ band: {best}, for: 2d, rising: {{ measure: {measure}, at_least: 1 }} }} }}
-  - {{ id: blind, coverage: {{ below: 0.7 }}, hold: {} }}
-",
-        case.card,
-        1 + pick(0) % 30,
-        ["1h", "1d", "28d"][pick(1) % 3],
-        span(2),
-        cooldown(3),
-        span(4),
-        cooldown(5),
-        span(6),
-        span(7),
-        cooldown(8),
-        span(9),
-    )
+    let rules = [
+        format!(
+            "{{ id: drop, score_drop: {{ points: {{ info: {}, critical: 40 }}, within: {} }}, \
+             hold: {}, cooldown: {} }}",
+            1 + pick(0) % 12,
+            ["1d", "1h", "28d"][pick(1) % 3],
+            span(2),
+            cooldown(3)
+        ),
+        format!("{{ id: worst, band_entered: {worst}, hold: {} }}", span(4)),
+        format!("{{ id: high, measure: {measure}, at_least: {{ info: 1, warning: 3 }} }}"),
+        format!(
+            "{{ id: low, measure: {measure}, below: 2, where: {{ profile: tier, is: gold }}, \
+             hold: {} }}",
+            span(5)
+        ),
+        format!(
+            "{{ id: quiet, silence: {{ for: {{ info: 2d, warning: 9d, critical: 40d }} }}, \
+             cooldown: {} }}",
+            cooldown(6)
+        ),
+        format!("{{ id: leaving, renewal_at_risk: {{ within: 90d, bands: [{worst}] }} }}"),
+        format!(
+            "{{ id: grow, opportunity: {{ band: {best}, for: 2d, rising: {{ measure: {measure}, \
+             at_least: 1 }} }} }}"
+        ),
+        format!("{{ id: blind, coverage: {{ below: 0.7 }}, hold: {} }}", span(7)),
+    ];
+    // What one rule has written with its account another one has no need to.
+    let chosen = [0b1, 0b1, 0b1001_0010, 0b1111_1111, 0b110, 0b1100_0001][pick(8) % 6];
+    let mut yaml = format!("{}alerts:\n", case.card);
+    for (_, rule) in rules.iter().enumerate().filter(|(bit, _)| chosen >> bit & 1 == 1) {
+        yaml.push_str(&format!("  - {rule}\n"));
+    }
+    yaml
 }
 
 impl Lives {
