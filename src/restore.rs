@@ -350,8 +350,11 @@ impl Restore {
             engine: self.engine,
             marker,
         };
-        // Offsets set by hand stand at no task time that anybody knows.
-        let known = note_is_known.then_some(now);
+        // Offsets set by hand stand at no task time that anybody knows; none at all at the first.
+        let known = match committed.iter().any(|(_, committed)| committed.is_some()) {
+            true => note_is_known.then_some(now),
+            false => Some(EventTime::MIN),
+        };
         let task = Task::restored(self.partition, self.settings, restored, &resumptions, known);
         Ok((task, resumptions))
     }

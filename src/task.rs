@@ -359,7 +359,9 @@ impl<R: InputRecord> Task<R> {
             }
         }
         let ends_at = replay.ends_at.unwrap_or(replay.now.max(replay.written_at));
-        self.engine.thaw(ends_at, self.publish_from);
+        let kept_at =
+            |slot: u32| replay.seen.get(slot as usize).map_or(EventTime::MIN, |(_, at)| *at);
+        self.engine.thaw(ends_at, self.publish_from, kept_at);
         self.collect_verdicts();
         let (positions, at) = replay.started;
         self.note_changes(positions, at, now);

@@ -287,7 +287,9 @@ impl<B: Broker> Worker<B> {
                 restore: None,
             });
         }
-        info!(worker = self.number, partitions = ?numbers(inputs), "partitions assigned");
+        if inputs.is_empty() {
+            info!(worker = self.number, "no partitions assigned: a spare");
+        }
         self.show_condition();
     }
 
@@ -350,10 +352,11 @@ impl<B: Broker> Worker<B> {
         self.broker.accept(&start)?;
         // What was asked before does not cover what is assigned now.
         self.ends = None;
-        let resumed: Vec<i32> = self.arriving.iter().map(|arriving| arriving.partition).collect();
-        for partition in resumed {
-            self.resume(partition);
+        let assigned = numbers(&start.iter().map(|(input, _)| *input).collect::<Vec<_>>());
+        for partition in &assigned {
+            self.resume(*partition);
         }
+        info!(worker = self.number, partitions = ?assigned, "partitions assigned");
         self.show_condition();
         Ok(())
     }

@@ -177,7 +177,7 @@ impl Lives {
                 });
             }
         }
-        self.engine.thaw(now, EventTime::from_millis(0));
+        self.engine.thaw(now, EventTime::from_millis(0), |_| EventTime::MIN);
         self.listen();
     }
 

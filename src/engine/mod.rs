@@ -427,9 +427,14 @@ impl Engine {
     }
 
     /// Goes on at `now` with the accounts that were put back: reads every measure, and judges, which
-    /// by the rules they were kept under decides nothing new. Decisions before `publish_from` are
-    /// taken in silence.
-    pub fn thaw(&mut self, now: EventTime, publish_from: EventTime) {
+    /// by the rules they were kept under decides nothing new. An account that was `kept_at` a later
+    /// time rests until then. Decisions before `publish_from` are taken in silence.
+    pub fn thaw(
+        &mut self,
+        now: EventTime,
+        publish_from: EventTime,
+        kept_at: impl Fn(u32) -> EventTime,
+    ) {
         self.publish_from = publish_from;
         self.now = now.max(self.now);
         let unknown = self.card.bands.len();
@@ -441,12 +446,16 @@ impl Engine {
             self.stats.note_firing(0, firing);
         }
         for slot in 0..self.accounts.len() as u32 {
-            self.read_scored(slot);
-            self.fill_breakdown(slot);
-            if let Some(alerts) = &mut self.accounts[slot as usize].alerts {
-                alerts.go_on_with(self.breakdown.score, self.now);
+            if kept_at(slot) > self.now {
+                self.accounts[slot as usize].deadline = kept_at(slot);
+            } else {
+                self.read_scored(slot);
+                self.fill_breakdown(slot);
+                if let Some(alerts) = &mut self.accounts[slot as usize].alerts {
+                    alerts.go_on_with(self.breakdown.score, self.now);
+                }
+                self.judge(slot);
             }
-            self.judge(slot);
             let account = &mut self.accounts[slot as usize];
             self.timers.schedule(slot, account.deadline, &mut account.queued);
         }
