@@ -16,6 +16,7 @@ use criterion::{Criterion, SamplingMode, Throughput, criterion_group, criterion_
 
 use barometer::broker::{End, EndOffsets, Fetched, Input, InputRecord};
 use barometer::engine::event::{DecodeLimits, Source};
+use barometer::engine::rules::Rules;
 use barometer::engine::scorecard::Scorecard;
 use barometer::engine::time::{EventTime, Span};
 use barometer::routing::Routing;
@@ -81,7 +82,6 @@ impl Pipeline {
         let card = Arc::new(parsed.expect("the default scorecard is a good one").scorecard);
         let topics = Source::ALL.map(|source| source.default_topic().to_owned());
         let settings = Arc::new(TaskSettings {
-            card: Arc::clone(&card),
             limits: DecodeLimits::default(),
             task_time: TaskTime::Records,
             scores_min_interval: Span::MINUTE,
@@ -99,8 +99,8 @@ impl Pipeline {
         let end_of =
             |source| End { input: Input { source, partition: 0 }, stable: 0, high: i64::MAX };
         Pipeline {
-            task: Task::new(0, settings, &start, EventTime::MIN, 0),
-            view: View::new(card, 1),
+            task: Task::new(0, settings, Arc::new(Rules::one(card)), &start, EventTime::MIN, 0),
+            view: View::new(1),
             routing: Routing::new(1, None, topics),
             ends: EndOffsets { asked_at: EventTime::MAX, ends: Source::ALL.map(end_of).to_vec() },
             next_offset: [0; 5],

@@ -4,22 +4,24 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
-use tracing::{error, warn};
+use tracing::{error, info, warn};
 
 use crate::broker::{BrokerError, OutputTopic};
 use crate::clock::{self, Clock};
-use crate::config::{self, Config, ScorecardFile};
+use crate::config::{self, Config, ScorecardChoice, ScorecardFile};
 use crate::engine::event::{DecodeLimits, Source};
-use crate::engine::scorecard::Scorecard;
+use crate::engine::rules::Rules;
+use crate::engine::scorecard::{Condition, Scorecard};
 use crate::engine::time::Span;
 use crate::engine::yaml::Problem;
+use crate::in_force::InForce;
 use crate::kafka::{Delivery, GroupProtocol, KafkaBroker, KafkaSettings};
 use crate::partitioner::Partitioner;
 use crate::routing::Routing;
 use crate::task::{TaskSettings, TaskTime};
-use crate::telemetry::metrics::Metrics;
+use crate::telemetry::metrics::{Metrics, Reload};
 use crate::view::View;
 use crate::worker::{CommitPace, Parking, Shared, Worker, WorkerError};
 
@@ -58,7 +60,69 @@ pub fn kafka_settings(config: &Config) -> KafkaSettings {
     settings
 }
 
-/// Reads the scorecard the settings name, with its warnings.
+/// Reads every scorecard that the settings name, with all warnings.
+///
+/// # Errors
+/// All problems of all files.
+pub fn load_rules(config: &Config) -> Result<(Rules, Vec<Problem>), String> {
+    let mut warnings = Vec::new();
+    let mut problems = Vec::new();
+    let mut cards = Vec::new();
+    for choice in &config.scorecards {
+        match load_scorecard(&choice.file) {
+            Ok((card, more)) => {
+                warnings.extend(more);
+                cards.push((choice.when.clone(), card));
+            }
+            Err(found) => problems.push(found),
+        }
+    }
+    if !problems.is_empty() {
+        problems.dedup();
+        return Err(problems.join("\n"));
+    }
+    let (_, otherwise) = cards.pop().expect("the settings name at least one scorecard");
+    let conditional = |(when, card): (Option<Condition>, _)| Some((when?, card));
+    let rules = Rules::selecting(cards.into_iter().filter_map(conditional).collect(), otherwise);
+    Ok((rules.with_alerts_on_change(config.engine.alert_on_rules_change), warnings))
+}
+
+/// When the scorecard files were changed last, to see whether they have been since.
+pub fn scorecard_times(config: &Config) -> Vec<Option<(SystemTime, u64)>> {
+    let time = |choice: &ScorecardChoice| match &choice.file {
+        ScorecardFile::Embedded => None,
+        ScorecardFile::Path(path) => {
+            let about = std::fs::metadata(path).ok()?;
+            Some((about.modified().ok()?, about.len()))
+        }
+    };
+    config.scorecards.iter().map(time).collect()
+}
+
+/// Reads the scorecards again and puts them in force, unless they have mistakes.
+pub fn reload_rules(config: &Config, shared: &Shared) {
+    match load_rules(config) {
+        Ok((rules, _)) if rules.says_the_same_as(&shared.rules.rules()) => {
+            shared.metrics.add_reload(Reload::Unchanged);
+            info!("the scorecards say what they said before");
+        }
+        Ok((rules, warnings)) => {
+            shared.metrics.add_reload(Reload::Applied);
+            for warning in warnings {
+                warn!("{warning}");
+            }
+            let hashes: Vec<_> = rules.cards().map(|card| card.hash.clone()).collect();
+            info!(?hashes, "scorecards changed");
+            shared.rules.replace(rules);
+        }
+        Err(problems) => {
+            shared.metrics.add_reload(Reload::Refused);
+            error!("the scorecards stay as they were, for the new ones have mistakes:\n{problems}");
+        }
+    }
+}
+
+/// Reads a scorecard, with its warnings.
 ///
 /// # Errors
 /// All problems of the file, or that it cannot be read.
@@ -82,7 +146,11 @@ pub fn read_scorecard(path: &Path) -> Result<(Arc<Scorecard>, Vec<Problem>), Str
     parse_scorecard(&name, &text)
 }
 
-fn parse_scorecard(name: &str, text: &str) -> Result<(Arc<Scorecard>, Vec<Problem>), String> {
+/// Reads a scorecard's text, with its warnings; `name` is for messages.
+///
+/// # Errors
+/// All problems of the text.
+pub fn parse_scorecard(name: &str, text: &str) -> Result<(Arc<Scorecard>, Vec<Problem>), String> {
     match Scorecard::parse(name, text) {
         Ok(parsed) => Ok((Arc::new(parsed.scorecard), parsed.warnings)),
         Err(problems) => Err(all_problems(&problems)),
@@ -95,10 +163,9 @@ pub fn all_problems(problems: &[Problem]) -> String {
 }
 
 /// What the workers share, made from all settings. `partitions` is how many the input topics have.
-pub fn shared(config: &Config, card: Arc<Scorecard>, partitions: i32, clock: Clock) -> Shared {
+pub fn shared(config: &Config, rules: Rules, partitions: i32, clock: Clock) -> Shared {
     let record_bytes_max = kafka_settings(config).record_bytes_max as usize;
     let settings = TaskSettings {
-        card: Arc::clone(&card),
         limits: DecodeLimits {
             max_record_bytes: config.ingest.max_record_bytes,
             max_future_skew: config.ingest.max_future_skew,
@@ -120,8 +187,9 @@ pub fn shared(config: &Config, card: Arc<Scorecard>, partitions: i32, clock: Clo
     };
     Shared {
         settings: Arc::new(settings),
+        rules: Arc::new(InForce::new(rules)),
         routing: Arc::new(routing(config, partitions)),
-        view: Arc::new(View::new(card, config.engine.workers)),
+        view: Arc::new(View::new(config.engine.workers)),
         metrics: Arc::new(Metrics::new()),
         clock,
         stop: Arc::new(AtomicBool::new(false)),

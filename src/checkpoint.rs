@@ -9,7 +9,6 @@ use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
 
-use crate::engine::aggregate::StoreKey;
 use crate::engine::event::Source;
 use crate::engine::time::{EventTime, Span};
 
@@ -21,6 +20,10 @@ pub const BYTES_PER_COMMIT_MAX: usize = 4 << 20;
 
 /// The key of a task's marker. No account has it: it is not UTF-8.
 pub const MARKER_KEY: &[u8] = b"\xfftask";
+
+/// What the key of a scorecard's text begins with, before its hash: accounts are read back by the
+/// rules they were judged by, and go over to those in force as they would have while running.
+pub const CARD_KEY: &[u8] = b"\xffcard";
 
 /// What the keys of an account's parts begin with, before the part's number and the account's id.
 pub const PART_KEY: &[u8] = b"\xffpart";
@@ -55,12 +58,10 @@ pub struct Marker {
     pub commits: u64,
     /// Task time before which nothing is published, epoch milliseconds.
     pub publish_from: i64,
-    /// The scorecard's hash.
-    pub card: String,
-    /// Task time since which it has been in force, epoch milliseconds.
-    pub card_since: i64,
-    /// What accounts keep, and the task time since which they have, epoch milliseconds.
-    pub stores: Vec<(StoreKey, i64)>,
+    /// The hashes of the scorecards in force.
+    pub cards: Vec<String>,
+    /// Task time since which they have been, epoch milliseconds.
+    pub cards_since: i64,
     /// By `Source as usize`: the hash its keys follow, as [`crate::routing::Routing::settled`] has it.
     pub partitioners: [u8; 5],
     /// State of the task as a whole, by name, each with a format of its own.
@@ -93,18 +94,12 @@ impl Marker {
         }
     }
 
-    /// Takes note of the rules in force from task time `now` on.
-    pub fn judge_by(&mut self, card: &str, stores: impl Iterator<Item = StoreKey>, now: EventTime) {
-        if self.card == card {
-            return;
+    /// Takes note of the scorecards in force from task time `now` on.
+    pub fn judge_by(&mut self, cards: Vec<String>, now: EventTime) {
+        if self.cards != cards {
+            self.cards = cards;
+            self.cards_since = now.as_millis();
         }
-        self.card = card.to_owned();
-        self.card_since = now.as_millis();
-        let since = |key: StoreKey| {
-            let known = self.stores.iter().find(|(known, _)| *known == key);
-            known.map_or(now.as_millis(), |(_, since)| *since)
-        };
-        self.stores = stores.map(|key| (key, since(key))).collect();
     }
 }
 
@@ -343,9 +338,8 @@ mod tests {
             now: 0,
             commits: 1,
             publish_from: 0,
-            card: String::new(),
-            card_since: 0,
-            stores: Vec::new(),
+            cards: Vec::new(),
+            cards_since: 0,
             partitioners: [1; 5],
             task_state: Vec::new(),
         };

@@ -8,7 +8,8 @@
 //! In reading order: `engine` decides; `task` feeds it one partition number in record-time order;
 //! `worker` polls, works and commits through the `broker` trait, behind which `kafka` stands; `view`
 //! holds what has been committed, for `http` to show; `app` wires them together from a `config`.
-//! Beside that stand the tools for authors of scorecards: `preset`, `card_test` and `explain`.
+//! Beside that stand the tools for authors of scorecards: `preset`, `card_test`, `explain`,
+//! `compare` and `schema`.
 
 pub mod engine;
 
@@ -18,15 +19,18 @@ pub mod card_test;
 pub mod checkpoint;
 pub mod cli;
 pub mod clock;
+pub mod compare;
 pub mod config;
 pub mod explain;
 pub mod http;
+pub mod in_force;
 pub mod input;
 pub mod kafka;
 pub mod partitioner;
 pub mod preset;
 pub mod restore;
 pub mod routing;
+pub mod schema;
 pub mod simulate;
 pub mod task;
 pub mod telemetry;

@@ -5,13 +5,18 @@
 //! only what its own record has not seen, and deciding nothing ([`Task`] does that part). From the
 //! committed offsets on it is the task that was.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::broker::{Committed, Input, InputRecord};
-use crate::checkpoint::{IN_PARTS, MARKER_KEY, Marker, Positions, RESERVED_BYTE, part_of};
+use crate::checkpoint::{
+    CARD_KEY, IN_PARTS, MARKER_KEY, Marker, Positions, RESERVED_BYTE, part_of,
+};
 use crate::engine::Engine;
 use crate::engine::event::Source;
+use crate::engine::rules::Rules;
+use crate::engine::scorecard::Scorecard;
 use crate::engine::snapshot::{self, KeptAccount, SnapshotError, Stamp};
 use crate::engine::time::EventTime;
 use crate::routing::Routing;
@@ -147,8 +152,12 @@ pub enum RestoreError {
 pub struct Restore {
     partition: i32,
     settings: Arc<TaskSettings>,
+    /// In force now.
+    rules: Arc<Rules>,
     engine: Engine,
     marker: Option<Marker>,
+    /// The hashes of scorecards whose text the changelog holds.
+    cards: Vec<String>,
     /// Where accounts' records stand; those of one transaction share one.
     stamps: Vec<Stamp>,
     /// By slot.
@@ -169,6 +178,10 @@ struct PutBack {
 pub struct Restored {
     /// The accounts; to be thawed.
     pub engine: Engine,
+    /// The rules they are to go over to then.
+    pub rules: Arc<Rules>,
+    /// The hashes of scorecards whose text the changelog holds.
+    pub cards: Vec<String>,
     /// The task's own record.
     pub marker: Marker,
     /// By slot: what the account's record has seen of the topics read now, and its task time.
@@ -189,13 +202,15 @@ pub struct Resumption {
 }
 
 impl Restore {
-    /// Nothing read yet.
-    pub fn new(partition: i32, settings: Arc<TaskSettings>) -> Restore {
+    /// Nothing read yet. The task will judge by `rules`.
+    pub fn new(partition: i32, settings: Arc<TaskSettings>, rules: Arc<Rules>) -> Restore {
         Restore {
             partition,
-            engine: Engine::new(Arc::clone(&settings.card), EventTime::MAX),
             settings,
+            engine: Engine::with_rules(Arc::clone(&rules), EventTime::MAX),
+            rules,
             marker: None,
+            cards: Vec::new(),
             stamps: Vec::new(),
             put_back: Vec::new(),
             parts: HashMap::new(),
@@ -237,22 +252,39 @@ impl Restore {
             }
             return Ok(());
         }
-        if key.first() == Some(&RESERVED_BYTE) {
-            return Err(damaged("a reserved key that this version does not know"));
-        }
-        let account_id = std::str::from_utf8(key).map_err(|_| damaged("the key is no account"))?;
         let parts = self.parts.remove(key).unwrap_or_default();
-        match value {
-            None => self.take_out(account_id),
+        let value = match value {
             Some([IN_PARTS, high, low]) => {
                 let count = usize::from(u16::from_be_bytes([*high, *low]));
                 let joined =
                     parts.get(..count).ok_or_else(|| damaged("parts of it are missing"))?;
-                self.put_back(account_id, &joined.concat())?;
+                Some(Cow::Owned(joined.concat()))
             }
-            Some(value) => self.put_back(account_id, value)?,
+            value => value.map(Cow::Borrowed),
+        };
+        if let Some(hash) = key.strip_prefix(CARD_KEY) {
+            if let Some(value) = value {
+                self.know_card(hash, &snapshot::open::<String>(key, &value)?);
+            }
+            return Ok(());
+        }
+        if key.first() == Some(&RESERVED_BYTE) {
+            return Err(damaged("a reserved key that this version does not know"));
+        }
+        let account_id = std::str::from_utf8(key).map_err(|_| damaged("the key is no account"))?;
+        match value {
+            None => self.take_out(account_id),
+            Some(value) => self.put_back(account_id, &value)?,
         }
         Ok(())
+    }
+
+    fn know_card(&mut self, hash: &[u8], text: &str) {
+        self.cards.push(String::from_utf8_lossy(hash).into_owned());
+        // A card that this version does not take any more: accounts go over by their names.
+        if let Ok(parsed) = Scorecard::parse("(a scorecard of before)", text) {
+            self.engine.know_card(Arc::new(parsed.scorecard));
+        }
     }
 
     fn put_back(&mut self, account_id: &str, bytes: &[u8]) -> Result<(), SnapshotError> {
@@ -310,7 +342,8 @@ impl Restore {
                 .collect();
             let start: Vec<(Source, i64)> =
                 resumptions.iter().map(|r| (r.source, r.live_from)).collect();
-            let task = Task::new(self.partition, self.settings, &start, publish_from, 0);
+            let task =
+                Task::new(self.partition, self.settings, self.rules, &start, publish_from, 0);
             return Ok((task, resumptions));
         };
         let epoch_before = marker.epoch;
@@ -321,8 +354,6 @@ impl Restore {
         let note_is_known = note.is_some();
         let note_commits = note.as_ref().map_or(0, |note| note.n);
         let now = EventTime::from_millis(note.map_or(marker.now, |note| note.t));
-        let store_keys: Vec<_> = self.engine.store_keys().collect();
-        marker.judge_by(&self.settings.card.hash, store_keys.into_iter(), now);
         marker.publish_from = publish_from.as_millis();
         marker.commits = note_commits.max(marker.commits);
         let resumptions: Vec<Resumption> = committed
@@ -348,6 +379,8 @@ impl Restore {
             seen: self.put_back.iter().map(seen).collect(),
             unreported: unreported.map(|(_, slot)| slot).collect(),
             engine: self.engine,
+            rules: self.rules,
+            cards: self.cards,
             marker,
         };
         // Offsets set by hand stand at no task time that anybody knows; none at all at the first.

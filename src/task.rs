@@ -15,13 +15,13 @@ use crate::broker::{
     End, EndOffsets, Fetched, Input, InputRecord, OutputRecord, OutputTopic, Processed,
 };
 use crate::checkpoint::{
-    BYTES_PER_COMMIT_MAX, Checkpoints, MARKER_KEY, Marker, Positions, RECORDS_PER_COMMIT_MAX,
-    entries,
+    BYTES_PER_COMMIT_MAX, CARD_KEY, Checkpoints, MARKER_KEY, Marker, Positions,
+    RECORDS_PER_COMMIT_MAX, entries,
 };
 use crate::engine::event::{self, DecodeLimits, ReasonCode, Source};
 use crate::engine::record;
 use crate::engine::report::Snapshot;
-use crate::engine::scorecard::Scorecard;
+use crate::engine::rules::Rules;
 use crate::engine::snapshot::{self, Stamp};
 use crate::engine::time::{EventTime, Span};
 use crate::engine::verdict::Verdict;
@@ -48,8 +48,6 @@ pub enum TaskTime {
 /// What all tasks have in common.
 #[derive(Clone, Debug)]
 pub struct TaskSettings {
-    /// The rules.
-    pub card: Arc<Scorecard>,
     /// What records may look like.
     pub limits: DecodeLimits,
     /// What drives task time.
@@ -122,6 +120,8 @@ pub struct Task<R> {
     checkpoints: Checkpoints,
     /// Whether a checkpoint was due when last asked.
     checkpoint_due: bool,
+    /// The hashes of scorecards whose text the changelog holds.
+    cards_written: Vec<String>,
     /// As it was written last, or read.
     marker: Option<Marker>,
     /// Wall time of that; the beginning of time before the first.
@@ -147,6 +147,8 @@ struct Replay {
     written_at: EventTime,
     /// Where it began.
     started: (Positions, EventTime),
+    /// In force from its end on.
+    rules: Arc<Rules>,
     unreported: Vec<u32>,
     records: u64,
 }
@@ -191,6 +193,7 @@ impl<R: InputRecord> Task<R> {
     pub fn new(
         partition: i32,
         settings: Arc<TaskSettings>,
+        rules: Arc<Rules>,
         start: &[(Source, i64)],
         publish_from: EventTime,
         commits: u64,
@@ -210,7 +213,7 @@ impl<R: InputRecord> Task<R> {
         let checkpoints = Checkpoints::new(settings.checkpoint_interval);
         Task {
             partition,
-            engine: Engine::new(Arc::clone(&settings.card), publish_from),
+            engine: Engine::with_rules(rules, publish_from),
             settings,
             publish_from,
             feeds,
@@ -228,6 +231,7 @@ impl<R: InputRecord> Task<R> {
             stirred: false,
             checkpoints,
             checkpoint_due: false,
+            cards_written: Vec::new(),
             marker: None,
             marker_at: EventTime::MIN,
             replay: None,
@@ -244,12 +248,15 @@ impl<R: InputRecord> Task<R> {
         resumptions: &[Resumption],
         now: Option<EventTime>,
     ) -> Task<R> {
-        let Restored { engine, marker, seen, unreported } = restored;
+        let Restored { engine, rules, cards, marker, seen, unreported } = restored;
         let start: Vec<(Source, i64)> =
             resumptions.iter().map(|from| (from.source, from.replay_from)).collect();
         let publish_from = EventTime::from_millis(marker.publish_from);
-        let mut task = Task::new(partition, settings, &start, publish_from, marker.commits);
+        let commits = marker.commits;
+        let mut task = Task::new(partition, settings, rules, &start, publish_from, commits);
+        let rules = Arc::clone(task.engine.rules());
         task.engine = engine;
+        task.cards_written = cards;
         let until = |feed: &Feed<R>| {
             let from = resumptions.iter().find(|from| from.source == feed.source);
             from.map_or(feed.next, |from| from.live_from)
@@ -262,6 +269,7 @@ impl<R: InputRecord> Task<R> {
             ends_at: now,
             written_at: EventTime::from_millis(marker.now),
             started: (task.positions(), positions_at),
+            rules,
             unreported,
             records: 0,
         });
@@ -362,15 +370,12 @@ impl<R: InputRecord> Task<R> {
         let kept_at =
             |slot: u32| replay.seen.get(slot as usize).map_or(EventTime::MIN, |(_, at)| *at);
         self.engine.thaw(ends_at, self.publish_from, kept_at);
+        self.engine.change_rules(replay.rules);
         self.collect_verdicts();
         let (positions, at) = replay.started;
         self.note_changes(positions, at, now);
         for slot in replay.unreported {
             self.engine.touch_account(slot);
-        }
-        let card_is_new = self.marker.as_ref().is_some_and(|m| m.card_since == ends_at.as_millis());
-        if card_is_new {
-            self.engine.touch_all();
         }
         self.stirred = true;
         (replay.records, self.engine.untouched())
@@ -494,6 +499,16 @@ impl<R: InputRecord> Task<R> {
         }
         self.note_changes(stood_at, stood_when, now);
         Ok(taken)
+    }
+
+    /// Goes over to other rules; what changes with them goes out with the next commit.
+    /// `now` is wall time.
+    pub fn change_rules(&mut self, rules: Arc<Rules>, now: EventTime) {
+        let (positions, at) = (self.positions(), self.engine.now());
+        self.engine.change_rules(rules);
+        self.collect_verdicts();
+        self.note_changes(positions, at, now);
+        self.stirred = true;
     }
 
     /// Takes note of the wall time: a report that was held back may be due by now.
@@ -704,7 +719,7 @@ impl<R: InputRecord> Task<R> {
                 let judged = self.judged.contains(&snapshot.account_id);
                 let interval = self.settings.scores_min_interval;
                 if self.scores.may_publish(&snapshot.account_id, judged, now, interval) {
-                    let record = score_record(&snapshot, &self.settings.card);
+                    let record = score_record(&snapshot);
                     self.write(record);
                 }
             }
@@ -712,7 +727,7 @@ impl<R: InputRecord> Task<R> {
         }
         for account_id in self.scores.take_due(now) {
             if let Some(snapshot) = self.engine.snapshot(&account_id) {
-                let record = score_record(&snapshot, &self.settings.card);
+                let record = score_record(&snapshot);
                 self.write(record);
             }
         }
@@ -729,7 +744,7 @@ impl<R: InputRecord> Task<R> {
             epoch: self.marker.as_ref().map_or(0, |marker| marker.epoch),
             at: self.engine.now(),
         };
-        let (mut records, mut bytes) = (0, 0);
+        let (mut records, mut bytes) = (self.write_cards(), 0);
         while let Some(slot) = self.checkpoints.take_decided() {
             bytes += self.write_account(slot, &stamp);
             records += 1;
@@ -752,6 +767,26 @@ impl<R: InputRecord> Task<R> {
             self.write_marker(positions, positions_at, routing);
             self.marker_at = now;
         }
+    }
+
+    /// Adds the text of every scorecard in force that the changelog does not hold; returns how many
+    /// there were. They stand before the accounts judged by them.
+    fn write_cards(&mut self) -> usize {
+        let rules = Arc::clone(self.engine.rules());
+        let mut count = 0;
+        for card in rules.cards() {
+            if self.cards_written.contains(&card.hash) {
+                continue;
+            }
+            let key = [CARD_KEY, card.hash.as_bytes()].concat();
+            let value = snapshot::seal(&key, &*card.text);
+            for (key, value) in entries(&key, value, self.settings.changelog_bytes_max) {
+                self.write(self.changelog_record(key, value));
+            }
+            self.cards_written.push(card.hash.clone());
+            count += 1;
+        }
+        count
     }
 
     fn write_account(&mut self, slot: u32, stamp: &Stamp) -> usize {
@@ -779,16 +814,13 @@ impl<R: InputRecord> Task<R> {
             now: 0,
             commits: 0,
             publish_from: self.publish_from.as_millis(),
-            card: String::new(),
-            card_since: 0,
-            stores: Vec::new(),
+            cards: Vec::new(),
+            cards_since: 0,
             partitioners: [0; 5],
             task_state: Vec::new(),
         });
-        let is_first = marker.card.is_empty();
-        // What has been kept from the very beginning is whole.
-        let since = if is_first { EventTime::MIN } else { now };
-        marker.judge_by(&settings.card.hash, self.engine.store_keys(), since);
+        let cards = self.engine.rules().cards().map(|card| card.hash.clone()).collect();
+        marker.judge_by(cards, now);
         marker.positions = positions;
         marker.positions_at = at.as_millis();
         marker.now = now.as_millis();
@@ -966,8 +998,8 @@ fn event_record(verdict: &Verdict, event_source: &str) -> OutputRecord {
     }
 }
 
-fn score_record(snapshot: &Snapshot, card: &Scorecard) -> OutputRecord {
-    let report = snapshot.report(card);
+fn score_record(snapshot: &Snapshot) -> OutputRecord {
+    let report = snapshot.report();
     let json = serde_json::to_vec(&report).expect("strings and numbers always become JSON");
     let content_type = ("content-type".to_owned(), Some(b"application/json".to_vec()));
     OutputRecord {

@@ -3,18 +3,16 @@
 //! Written by the workers after a commit, read by HTTP at any time. Nothing on the way to a score
 //! ever reads it, but for the question whether a report says anything new.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Mutex;
 
 use compact_str::CompactString;
 use dashmap::DashMap;
 
 use crate::engine::report::Snapshot;
-use crate::engine::scorecard::Scorecard;
 
 /// Committed accounts and the workers' condition.
 #[derive(Debug)]
 pub struct View {
-    card: Arc<Scorecard>,
     accounts: DashMap<CompactString, Seen>,
     workers: Mutex<Vec<Condition>>,
 }
@@ -40,12 +38,8 @@ pub enum Condition {
 
 impl View {
     /// Nothing seen yet, all workers about to join.
-    pub fn new(card: Arc<Scorecard>, workers: usize) -> View {
-        View {
-            card,
-            accounts: DashMap::new(),
-            workers: Mutex::new(vec![Condition::Joining; workers]),
-        }
+    pub fn new(workers: usize) -> View {
+        View { accounts: DashMap::new(), workers: Mutex::new(vec![Condition::Joining; workers]) }
     }
 
     /// Shows an account of a partition as it has been committed.
@@ -80,7 +74,7 @@ impl View {
     /// An account's report as JSON.
     pub fn report_json(&self, account_id: &str) -> Option<Vec<u8>> {
         let seen = self.accounts.get(account_id)?;
-        let report = seen.snapshot.report(&self.card);
+        let report = seen.snapshot.report();
         Some(serde_json::to_vec(&report).expect("strings and numbers always become JSON"))
     }
 

@@ -20,6 +20,7 @@ use crate::engine::Stats;
 use crate::engine::event::Source;
 use crate::engine::report::Snapshot;
 use crate::engine::time::EventTime;
+use crate::in_force::InForce;
 use crate::restore::{Restore, RestoreError, check_held};
 use crate::routing::{Routing, RoutingError};
 use crate::task::{Task, TaskSettings};
@@ -67,6 +68,8 @@ pub struct CommitPace {
 pub struct Shared {
     /// What all tasks have in common.
     pub settings: Arc<TaskSettings>,
+    /// The rules they judge by.
+    pub rules: Arc<InForce>,
     /// Where keys belong.
     pub routing: Arc<Routing>,
     /// What readers see.
@@ -117,6 +120,10 @@ pub struct Worker<B: Broker> {
     /// No commit is tried before this, after one failed.
     retry: Option<Retry>,
     trouble_logged: Option<Instant>,
+    /// Of the rules that the tasks follow.
+    rules_version: u64,
+    /// Whether a task that came back may follow older ones.
+    rules_unsure: bool,
 }
 
 struct Assigned<R> {
@@ -192,6 +199,8 @@ impl<B: Broker> Worker<B> {
             last_commit: clock::monotonic(),
             retry: None,
             trouble_logged: None,
+            rules_version: 0,
+            rules_unsure: true,
         }
     }
 
@@ -221,6 +230,10 @@ impl<B: Broker> Worker<B> {
             }
             Err(error) => self.trouble(error)?,
         }
+        // Between two commits: what one of them holds was judged by the same rules.
+        if self.retry.is_none() {
+            self.follow_rules();
+        }
         if let Some(ends) = self.broker.end_offsets() {
             self.trouble_over();
             self.ends = Some(ends);
@@ -239,6 +252,31 @@ impl<B: Broker> Worker<B> {
             self.try_commit()?;
         }
         Ok(())
+    }
+
+    /// Has tasks go over to the rules in force, if they are others than theirs.
+    fn follow_rules(&mut self) {
+        let version = self.shared.rules.version();
+        if self.rules_version == version && !self.rules_unsure {
+            return;
+        }
+        (self.rules_version, self.rules_unsure) = (version, false);
+        let rules = self.shared.rules.rules();
+        for (partition, Assigned { task, counted }) in &mut self.tasks {
+            if task.is_replaying() {
+                // It goes over to the rules that were in force when its state was asked for.
+                self.rules_unsure = true;
+                continue;
+            }
+            let old = Arc::clone(task.engine().rules());
+            if Arc::ptr_eq(&old, &rules) {
+                continue;
+            }
+            self.shared.metrics.drop_accounts(&old, counted);
+            counted.cards.clear();
+            task.change_rules(Arc::clone(&rules), self.shared.clock.now());
+            info!(worker = self.number, partition, "task judges by other rules");
+        }
     }
 
     /// Short enough to see a stop and a due commit in time.
@@ -369,7 +407,7 @@ impl<B: Broker> Worker<B> {
             none => {
                 self.broker.changelog_open(arriving.partition, ANSWER_TIMEOUT)?;
                 let settings = Arc::clone(&self.shared.settings);
-                none.insert(Restore::new(arriving.partition, settings))
+                none.insert(Restore::new(arriving.partition, settings, self.shared.rules.rules()))
             }
         };
         let turn_ends = clock::monotonic() + CHANGELOG_TURN;
@@ -433,6 +471,7 @@ impl<B: Broker> Worker<B> {
             );
         }
         self.tasks.insert(partition, Assigned { task, counted: Stats::default() });
+        self.rules_unsure = true;
         self.shared.metrics.set_partitions(self.number, self.tasks.len());
         if self.arriving.is_empty() {
             self.broker.changelog_close();
@@ -507,6 +546,7 @@ impl<B: Broker> Worker<B> {
         else {
             return;
         };
+        self.rules_unsure = true;
         let task = &mut assigned.task;
         // The last try may have come through without anybody hearing of it.
         let news =
@@ -535,7 +575,7 @@ impl<B: Broker> Worker<B> {
             }
             let shown = self.shared.view.hide(partition);
             // Whoever holds them now counts them; coming back they are counted anew.
-            self.shared.metrics.drop_accounts(&self.shared.settings.card, &assigned.counted);
+            self.shared.metrics.drop_accounts(assigned.task.engine().rules(), &assigned.counted);
             assigned.counted.forget_what_is_now();
             // A task that is not yet what it was is read back once more.
             if keep && !assigned.task.is_replaying() {
@@ -577,7 +617,7 @@ impl<B: Broker> Worker<B> {
             }
             let stats = task.engine().stats();
             if stats != counted {
-                self.shared.metrics.add_stats(&self.shared.settings.card, counted, stats);
+                self.shared.metrics.add_stats(task.engine().rules(), counted, stats);
                 counted.clone_from(stats);
             }
         }

@@ -19,6 +19,7 @@ const ENGINE_TIERS: &[&[&str]] = &[
     &["event"],
     &["scorecard"],
     &["aggregate"],
+    &["rules"],
     &["score"],
     &["verdict"],
     &["report", "wording"],

@@ -1,5 +1,5 @@
 //! The engine against the judge: the same scorecards and records through both, and no difference
-//! in any report, at any time, nor in any band change.
+//! in any report, at any time, nor in any verdict.
 //!
 //! ```text
 //! BAROMETER_CASES=10000 BAROMETER_SEED=7 cargo test --release --test engine_against_reference
@@ -12,9 +12,16 @@ mod histories;
 mod judge;
 mod reference;
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+
 use histories::harness::check;
-use histories::{Arrival, Case, cases, crowds};
+use histories::{
+    Arrival, Case, cases, cases_with_alerts, cases_with_outages, cases_with_overrides, crowds,
+};
 use judge::Both;
+use reference::model::Decision;
+use reference::{Card, Model};
 
 const HOUR_MS: i64 = 3_600_000;
 const DAY_MS: i64 = 24 * HOUR_MS;
@@ -23,6 +30,10 @@ const DAY_MS: i64 = 24 * HOUR_MS;
 fn agrees(case: &Case, every_hour: bool) -> Result<(), String> {
     let mut both = Both::new(&case.card);
     both.judge_every_hour(every_hour);
+    agree(case, both, every_hour)
+}
+
+fn agree(case: &Case, mut both: Both, every_hour: bool) -> Result<(), String> {
     let mut choices = case.choices.iter().cycle().map(|byte| i64::from(*byte));
     let mut choice = || choices.next().unwrap_or(0);
     for (index, arrival) in case.arrivals.iter().enumerate() {
@@ -52,18 +63,100 @@ fn agrees(case: &Case, every_hour: bool) -> Result<(), String> {
 }
 
 #[test]
-fn reports_and_band_changes_agree() {
+fn reports_and_verdicts_agree() {
     check(300, cases(60), |case| agrees(case, false));
 }
 
 #[test]
-fn reports_and_band_changes_agree_on_short_histories() {
+fn reports_and_verdicts_agree_on_short_histories() {
     check(1_000, cases(12), |case| agrees(case, false));
 }
 
 #[test]
-fn reports_and_band_changes_agree_on_dense_histories() {
+fn reports_and_verdicts_agree_on_dense_histories() {
     check(40, cases(250), |case| agrees(case, false));
+}
+
+/// Publishing begins somewhere in the history: on a record, beside one, or between two.
+#[test]
+fn reports_and_verdicts_agree_after_a_quiet_start() {
+    check(300, cases_with_alerts(1..=5, 60), |case| {
+        let dice = |index: usize| usize::from(case.choices[index]);
+        let at = case.arrivals[dice(0) % case.arrivals.len()].record_time_ms;
+        let day = (at.div_euclid(DAY_MS) + 1) * DAY_MS;
+        let publish_from = [at, at + 1, day, at + 5 * HOUR_MS, day + 30 * DAY_MS][dice(1) % 5];
+        agree(case, Both::publishing_from(&case.card, publish_from), false)
+    });
+}
+
+#[test]
+#[ignore = "the engine has no overrides yet"]
+fn reports_and_verdicts_agree_with_overrides() {
+    check(300, cases_with_overrides(60), |case| agrees(case, false));
+}
+
+/// Compares while one source now and then falls silent.
+#[test]
+#[ignore = "the engine has no outage guard yet"]
+fn reports_and_verdicts_agree_through_outages() {
+    check(60, cases_with_outages(), |case| {
+        let mut both = Both::with_outage_guard(&case.card);
+        let mut choices = case.choices.iter().cycle().map(|byte| i64::from(*byte));
+        let mut choice = || choices.next().unwrap_or(0);
+        for (index, arrival) in case.arrivals.iter().enumerate() {
+            both.feed(arrival)?;
+            let now = arrival.record_time_ms;
+            let next = case.arrivals.get(index + 1).map_or(now, |next| next.record_time_ms);
+            if index % 50 == 0 {
+                both.compare()?;
+            }
+            if next - now > HOUR_MS {
+                both.compare()?;
+                both.advance_to(now + (next - now) * choice() / 256);
+                both.compare()?;
+            }
+        }
+        let end = case.arrivals.last().map_or(0, |arrival| arrival.record_time_ms);
+        for span in [HOUR_MS, DAY_MS, 9 * DAY_MS, 100 * DAY_MS] {
+            both.advance_to(end + span + choice() * 7_919);
+            both.compare()?;
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn sources_fall_silent_and_come_back_in_the_generated_fleets() {
+    let told = RefCell::new([0_u32; 2]);
+    check(20, cases_with_outages(), |case| {
+        let told_of = |pace: Option<i64>| {
+            let mut model = Model::new(Card::parse(&case.card)).with_outage_guard();
+            let mut now = case.arrivals.first().map_or(0, |arrival| arrival.record_time_ms);
+            for arrival in &case.arrivals {
+                while let Some(pace) = pace.filter(|pace| now + pace < arrival.record_time_ms) {
+                    now += pace;
+                    model.advance_to(now);
+                }
+                model.feed(&judge::record(arrival));
+            }
+            model.advance_to(now.max(case.arrivals.last().map_or(0, |a| a.record_time_ms)));
+            model
+        };
+        let once = told_of(None);
+        for outage in once.outages() {
+            told.borrow_mut()[usize::from(!outage.firing)] += 1;
+        }
+        // How often time moves changes nothing in the judge either.
+        let often = told_of(Some(5 * HOUR_MS + 7));
+        judge::same("outages", &once.outages(), &often.outages())?;
+        for account_id in once.account_ids() {
+            judge::same("verdicts", &once.verdicts(&account_id), &often.verdicts(&account_id))?;
+        }
+        Ok(())
+    });
+    let [tripped, cleared] = told.into_inner();
+    println!("tripped {tripped}, cleared {cleared}");
+    assert!(tripped >= 10 && cleared >= 5, "tripped {tripped}, cleared {cleared}");
 }
 
 /// The judge names the instants at which anything can change; looking at every hour besides shows
@@ -161,4 +254,40 @@ fn accounts_do_not_influence_each_other() {
         }
         Ok(())
     });
+}
+
+/// A generator that writes rules which never fire would compare nothing.
+#[test]
+fn every_kind_of_alert_fires_grows_worse_and_is_resolved() {
+    let told = RefCell::new(BTreeMap::<_, [u32; 3]>::new());
+    check(400, cases_with_alerts(1..=5, 60), |case| {
+        let card = Card::parse(&case.card);
+        let mut model = Model::new(card.clone());
+        for arrival in &case.arrivals {
+            model.feed(&judge::record(arrival));
+        }
+        model.advance_to(case.arrivals.last().map_or(0, |a| a.record_time_ms) + 800 * DAY_MS);
+        for account_id in model.account_ids() {
+            for verdict in model.verdicts(&account_id) {
+                let (rule, what) = match &verdict.decision {
+                    Decision::BandChange { .. } => continue,
+                    Decision::AlertFired { rule, escalated_from: None, .. } => (rule, 0),
+                    Decision::AlertFired { rule, .. } => (rule, 1),
+                    Decision::AlertResolved { rule, .. } => (rule, 2),
+                };
+                let rule = card.alerts.iter().find(|known| known.id == *rule).unwrap();
+                told.borrow_mut().entry(rule.kind.name()).or_default()[what] += 1;
+            }
+        }
+        Ok(())
+    });
+    let told = told.into_inner();
+    println!("fired, grown worse, resolved: {told:?}");
+    assert_eq!(told.len(), 7, "{told:?}");
+    for [fired, _, resolved] in told.values() {
+        assert!(*fired >= 10 && *resolved >= 10, "{told:?}");
+    }
+    for kind in ["score_drop", "measure", "silence", "renewal_at_risk", "coverage"] {
+        assert!(told[kind][1] >= 1, "{told:?}");
+    }
 }

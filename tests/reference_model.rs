@@ -4,6 +4,7 @@
 
 mod reference;
 
+use reference::model::{Cause, Decision, Verdict};
 use reference::{Card, DAY_MS, HOUR_MS, Model, Record, Source};
 use serde_json::{Value, json};
 
@@ -483,6 +484,16 @@ fn profile_measures_follow_the_latest_profile() {
 
 // The band machine, driven by one assessment.
 
+fn band_changes(model: &Model) -> Vec<(&Verdict, &str, &str)> {
+    let verdicts = model.verdicts("acme").iter();
+    verdicts
+        .filter_map(|verdict| match &verdict.decision {
+            Decision::BandChange { from, to, .. } => Some((verdict, from.as_str(), to.as_str())),
+            Decision::AlertFired { .. } | Decision::AlertResolved { .. } => None,
+        })
+        .collect()
+}
+
 /// Feeds (minutes since the start, score) and says which bands were entered, and when (in
 /// minutes), up to the end.
 fn bands_entered(scores: &[(i64, f64)], end: i64) -> Vec<(i64, String)> {
@@ -491,8 +502,8 @@ fn bands_entered(scores: &[(i64, f64)], end: i64) -> Vec<(i64, String)> {
         model.feed(&answer(START + minutes * MINUTE_MS, "mood", *score));
     }
     model.advance_to(START + end * MINUTE_MS);
-    let changes = model.changes("acme").iter();
-    changes.map(|change| ((change.at_ms - START) / MINUTE_MS, change.to.clone())).collect()
+    let changes = band_changes(&model).into_iter();
+    changes.map(|(change, _, to)| ((change.at_ms - START) / MINUTE_MS, to.to_string())).collect()
 }
 
 #[test]
@@ -559,10 +570,9 @@ fn unknown_is_entered_after_the_dwell_and_left_at_once() {
     let mut model = card_of("measure: survey.assessment, window: 91d, stale_after: 10d");
     model.feed(&answer(START, "mood", 90.0));
     model.feed(&answer(START + 20 * DAY_MS, "mood", 30.0));
-    let changes = model.changes("acme");
-    let told: Vec<_> = changes
-        .iter()
-        .map(|c| (c.at_ms - START, &*c.from, &*c.to, c.score, c.previous_published_score))
+    let told: Vec<_> = band_changes(&model)
+        .into_iter()
+        .map(|(c, from, to)| (c.at_ms - START, from, to, c.score, c.previous_score))
         .collect();
     assert_eq!(
         told,
@@ -582,15 +592,621 @@ fn deltas_sum_to_the_change_of_the_score() {
     }
     model.advance_to(START + 250 * DAY_MS);
     let mut told = 0;
-    for change in model.changes("acme") {
+    for change in model.verdicts("acme") {
         let Some(score) = change.score else { continue };
-        let before = change.previous_published_score.unwrap_or(0.0);
+        let before = change.previous_score.unwrap_or(0.0);
         let deltas: f64 = change.contribution_deltas.values().sum();
         let gates: f64 = change.gate_deltas.values().sum();
         assert!((deltas + gates - (score - before)).abs() < 1e-9, "{change:?}");
         told += 1;
     }
     assert!(told > 3, "only {told} changes: the random history says too little");
+}
+
+// Alerts, one story for each kind and each part of their life.
+
+/// The score is the last mood told.
+fn alert_card(alerts: &str) -> Card {
+    Card::parse(&format!(
+        "
+scorecard: watched
+dimensions:
+  - id: only
+    measures:
+      - {{ id: mood, measure: survey.assessment, surveys: [mood], window: 91d }}
+alerts: [{alerts}]
+{BANDS}"
+    ))
+}
+
+/// What was published of `acme`, with the hours since the start.
+fn told(model: &Model) -> Vec<String> {
+    let hours = |at_ms: i64| {
+        let (hours, rest) = ((at_ms - START) / HOUR_MS, (at_ms - START) % HOUR_MS);
+        if rest == 0 { format!("{hours} h") } else { format!("{hours} h and {rest} ms") }
+    };
+    let verdicts = model.verdicts("acme").iter();
+    verdicts
+        .map(|verdict| {
+            let what = match &verdict.decision {
+                Decision::BandChange { to, cause, .. } => match cause {
+                    Cause::Score => to.clone(),
+                    Cause::Override(told) => format!("{to} by {}", told.author),
+                    Cause::OverrideEnded(told) => format!("{to} after {}", told.author),
+                },
+                Decision::AlertFired { rule, severity, since, escalated_from } => {
+                    let worse = escalated_from
+                        .map_or(String::new(), |before| format!(" after {}", before.name()));
+                    let severity = severity.name();
+                    let since = match *since == verdict.at_ms {
+                        true => String::new(),
+                        false => format!(" since {}", hours(*since)),
+                    };
+                    format!("{rule} {severity}{worse}{since}")
+                }
+                Decision::AlertResolved { rule, .. } => format!("{rule} over"),
+            };
+            format!("{}: {what}", hours(verdict.at_ms))
+        })
+        .collect()
+}
+
+/// Moods in hours since the start, and what is told of the alerts up to 60 days.
+fn alerts_told(rule: &str, moods: &[(i64, f64)]) -> Vec<String> {
+    let mut model = Model::new(alert_card(rule));
+    for (hours, mood) in moods {
+        model.feed(&answer(START + hours * HOUR_MS, "mood", *mood));
+    }
+    model.advance_to(START + 60 * DAY_MS);
+    told(&model).into_iter().filter(|line| line.contains(": r ")).collect()
+}
+
+#[test]
+fn alerts_tell_their_stories() {
+    for (story, rule, moods, expected) in [
+        (
+            "a slow bleed is caught once, and is over when no new low comes",
+            "{ id: r, score_drop: { points: 25, within: 7d } }",
+            vec![(0, 80.0), (48, 70.0), (96, 60.0), (144, 50.0), (192, 40.0)],
+            vec!["144 h: r warning", "360 h: r over"],
+        ),
+        (
+            "slower than the window is no drop",
+            "{ id: r, score_drop: { points: 25, within: 3d } }",
+            vec![(0, 80.0), (48, 70.0), (96, 60.0), (144, 50.0), (192, 40.0)],
+            vec![],
+        ),
+        (
+            "half of the points regained from the low",
+            "{ id: r, score_drop: { points: 25, within: 7d } }",
+            vec![(0, 80.0), (10, 50.0), (20, 40.0), (30, 52.4), (40, 52.5), (41, 30.0)],
+            vec!["10 h: r warning", "40 h: r over"],
+        ),
+        (
+            "after that the window starts anew",
+            "{ id: r, score_drop: { points: 25, within: 7d } }",
+            vec![(0, 80.0), (10, 50.0), (40, 62.5), (42, 37.5), (50, 60.0)],
+            vec!["10 h: r warning", "40 h: r over", "42 h: r warning", "50 h: r over"],
+        ),
+        (
+            "the sample that leaves the window ends what is pending",
+            "{ id: r, score_drop: { points: 25, within: 2h }, hold: 3h }",
+            vec![(0, 80.0), (10, 50.0)],
+            vec![],
+        ),
+        (
+            "on its edge it still counts",
+            "{ id: r, score_drop: { points: 25, within: 2h }, hold: 2h }",
+            vec![(0, 80.0), (10, 50.0)],
+            vec!["12 h: r warning", "14 h: r over"],
+        ),
+        (
+            "only at or below `at_most`, which does not end it",
+            "{ id: r, score_drop: { points: 25, within: 7d, at_most: 40 }, severity: critical }",
+            vec![(0, 80.0), (10, 50.0), (20, 40.0), (30, 52.0), (40, 52.5)],
+            vec!["20 h: r critical", "40 h: r over"],
+        ),
+        (
+            "a worse level is told whatever the cooldown, a better one is not",
+            "{ id: r, score_drop: { points: { warning: 10, critical: 30 }, within: 7d }, \
+             cooldown: 30d }",
+            vec![(0, 80.0), (10, 68.0), (20, 50.0), (30, 54.0), (40, 55.0)],
+            vec!["10 h: r warning", "20 h: r critical after warning since 10 h", "40 h: r over"],
+        ),
+        (
+            "the worst level at once",
+            "{ id: r, measure: mood, below: { info: 60, warning: 40, critical: 20 } }",
+            vec![(0, 80.0), (10, 30.0), (20, 50.0), (30, 60.0)],
+            vec!["10 h: r warning", "30 h: r over"],
+        ),
+        (
+            "the hold starts anew",
+            "{ id: r, measure: mood, below: 40, hold: 1d }",
+            vec![(0, 80.0), (10, 30.0), (20, 50.0), (30, 30.0)],
+            vec!["54 h: r warning"],
+        ),
+        (
+            "each level has a hold of its own",
+            "{ id: r, measure: mood, at_most: { warning: 40, critical: 20 }, hold: 1d }",
+            vec![(0, 80.0), (10, 30.0), (30, 20.0), (40, 41.0)],
+            vec!["34 h: r warning", "40 h: r over"],
+        ),
+        (
+            "a level that held before the firing goes on",
+            "{ id: r, measure: mood, at_most: { warning: 40, critical: 20 }, hold: 1d }",
+            vec![(0, 80.0), (10, 30.0), (30, 20.0)],
+            vec!["34 h: r warning", "54 h: r critical after warning since 34 h"],
+        ),
+        (
+            "the cooldown counts from the firing",
+            "{ id: r, measure: mood, below: 40, cooldown: 5d }",
+            vec![(0, 80.0), (10, 30.0), (20, 60.0), (30, 30.0), (140, 60.0), (300, 30.0)],
+            vec![
+                "10 h: r warning",
+                "20 h: r over",
+                "130 h: r warning",
+                "140 h: r over",
+                "300 h: r warning",
+            ],
+        ),
+        (
+            "a band that is entered is one that was published",
+            "{ id: r, band_entered: [red] }",
+            vec![(0, 60.0), (10, 44.0), (20, 56.0)],
+            vec!["11 h: r warning", "356 h: r over"],
+        ),
+        (
+            "a chance takes its time and a measure that rises",
+            "{ id: r, opportunity: { band: green, for: 3d, rising: { measure: mood, at_least: 80 } } }",
+            vec![(0, 75.0), (80, 90.0), (90, 79.0)],
+            vec!["80 h: r info", "90 h: r over"],
+        ),
+        (
+            "moving among the bands of a chance does not interrupt it",
+            "{ id: r, opportunity: { band: [yellow, green], for: 3d, rising: { measure: mood, \
+             at_least: 10 } } }",
+            vec![(0, 75.0), (24, 65.0)],
+            vec!["72 h: r info"],
+        ),
+    ] {
+        assert_eq!(alerts_told(rule, &moods), expected, "{story}");
+    }
+}
+
+#[test]
+fn a_drop_is_from_the_score_just_before_an_hour_ended() {
+    let told_of = |moods: &[(i64, f64)]| {
+        let rule = "{ id: r, score_drop: { points: 25, within: 7d } }";
+        let mut model = Model::new(alert_card(rule));
+        for (minutes, mood) in moods {
+            model.feed(&answer(START + minutes * MINUTE_MS, "mood", *mood));
+        }
+        told(&model).split_off(1)
+    };
+    assert_eq!(told_of(&[(0, 60.0), (60, 90.0), (119, 60.0), (150, 60.0)]), [""; 0]);
+    assert_eq!(told_of(&[(0, 60.0), (59, 90.0), (60, 60.0)]), ["1 h: r warning"]);
+}
+
+#[test]
+fn silence_counts_from_the_latest_use_and_grows_worse() {
+    let rule = "{ id: r, silence: { for: { warning: 2d, critical: 4d } } }";
+    let mut model = Model::new(alert_card(rule));
+    model.feed(&answer(START, "mood", 60.0));
+    model.feed(&usage(START + 9 * DAY_MS, "ann"));
+    model.feed(&usage(START + 14 * DAY_MS, "ann"));
+    assert_eq!(
+        told(&model),
+        [
+            "0 h: yellow",
+            "264 h: r warning",
+            "312 h: r critical after warning since 264 h",
+            "336 h: r over"
+        ]
+    );
+    let status = model.report("acme", START + 15 * DAY_MS).unwrap()["alerts"].clone();
+    assert_eq!(status, json!([]));
+}
+
+#[test]
+fn a_renewal_is_at_risk_within_its_time_and_in_its_bands() {
+    let rule = "{ id: r, renewal_at_risk: { within: 10d, bands: [red, yellow] }, \
+                where: { profile: tier, is: gold } }";
+    let profile = |hours: i64, tier: &str| {
+        let renewal_at = START + 20 * DAY_MS;
+        at(
+            Source::Profile,
+            START + hours * HOUR_MS,
+            json!({"tier": tier, "renewal_at": renewal_at}),
+        )
+    };
+    let mut model = Model::new(alert_card(rule));
+    model.feed(&answer(START, "mood", 60.0));
+    model.feed(&profile(1, "gold"));
+    model.feed(&profile(300, "silver"));
+    model.feed(&profile(310, "gold"));
+    model.advance_to(START + 30 * DAY_MS);
+    assert_eq!(
+        told(&model),
+        ["0 h: yellow", "240 h: r warning", "300 h: r over", "310 h: r warning", "480 h: r over"]
+    );
+}
+
+#[test]
+fn data_went_missing_only_where_it_was() {
+    let card = format!(
+        "
+scorecard: blind
+dimensions:
+  - {{ id: a, measures: [{{ id: x, measure: survey.assessment, surveys: [x], window: 91d }},
+                         {{ id: y, measure: survey.assessment, surveys: [y], window: 91d, weight: 2, stale_after: 5d }}] }}
+alerts:
+  - {{ id: r, coverage: {{ below: 0.5 }}, hold: 1h }}
+  - {{ id: low, measure: x, below: 30 }}
+{BANDS}"
+    );
+    let mut model = Model::new(Card::parse(&card));
+    model.feed(&answer(START, "x", 20.0));
+    model.advance_to(START + DAY_MS);
+    assert_eq!(told(&model), [""; 0], "without a score nothing is at risk, nor did data go");
+    model.feed(&answer(START + 2 * DAY_MS, "y", 20.0));
+    model.advance_to(START + 20 * DAY_MS);
+    model.feed(&answer(START + 20 * DAY_MS, "x", 90.0));
+    model.feed(&answer(START + 20 * DAY_MS, "y", 90.0));
+    assert_eq!(
+        told(&model),
+        [
+            "48 h: red",
+            "48 h: low warning",
+            "169 h: unknown",
+            "169 h: r warning",
+            // What fires goes by its own condition, without a score too.
+            "480 h: low over",
+            "480 h: green",
+            "480 h: r over",
+        ]
+    );
+}
+
+#[test]
+fn what_is_pending_is_reset_without_a_score() {
+    let card = format!(
+        "
+scorecard: blind
+dimensions:
+  - {{ id: a, measures: [{{ id: x, measure: survey.assessment, surveys: [x], window: 91d, stale_after: 1d }},
+                         {{ id: tickets, measure: support.open, weight: 0 }}] }}
+alerts:
+  - {{ id: r, measure: tickets, at_least: 1, hold: 2d }}
+{BANDS}"
+    );
+    let mut model = Model::new(Card::parse(&card));
+    model.feed(&answer(START, "x", 60.0));
+    model.feed(&ticket(START, "t", "opened"));
+    let alerts = |model: &mut Model, hours: i64| {
+        model.report("acme", START + hours * HOUR_MS).unwrap()["alerts"].clone()
+    };
+    let since = jiff::Timestamp::from_millisecond(START).unwrap().to_string();
+    let pending =
+        json!([{"rule": "r", "status": "pending", "severity": "warning", "since": since}]);
+    assert_eq!(alerts(&mut model, 23), pending);
+    assert_eq!(alerts(&mut model, 24), json!([]));
+    for hours in [30, 50, 70, 90] {
+        model.feed(&answer(START + hours * HOUR_MS, "x", 60.0));
+    }
+    assert_eq!(told(&model)[2..], ["30 h: yellow", "78 h: r warning"]);
+}
+
+#[test]
+fn verdicts_of_one_look_compare_with_the_one_before_it() {
+    let rules =
+        "{ id: r, measure: mood, below: 40 }, { id: s, score_drop: { points: 20, within: 7d } }";
+    let mut model = Model::new(alert_card(rules));
+    for (hours, mood) in [(0, 80.0), (10, 60.0), (20, 30.0), (30, 35.0)] {
+        model.feed(&answer(START + hours * HOUR_MS, "mood", mood));
+    }
+    model.feed(&answer(START + 40 * HOUR_MS, "mood", 41.0));
+    assert_eq!(
+        told(&model),
+        [
+            "0 h: green",
+            "10 h: s warning",
+            "11 h: yellow",
+            "20 h: red",
+            "20 h: r warning",
+            "40 h: r over",
+            "40 h: s over"
+        ]
+    );
+    let numbers: Vec<_> = model
+        .verdicts("acme")
+        .iter()
+        .map(|v| (v.sequence, v.previous_score, v.score, v.contribution_deltas["mood"]))
+        .collect();
+    assert_eq!(
+        numbers,
+        [
+            (1, None, Some(80.0), 80.0),
+            (2, Some(80.0), Some(60.0), -20.0),
+            (3, Some(60.0), Some(60.0), 0.0),
+            (4, Some(60.0), Some(30.0), -30.0),
+            (5, Some(60.0), Some(30.0), -30.0),
+            (6, Some(30.0), Some(41.0), 11.0),
+            (7, Some(30.0), Some(41.0), 11.0),
+        ]
+    );
+    let Decision::AlertResolved { firing_sequence, .. } = model.verdicts("acme")[6].decision else {
+        panic!("the last is the end of the drop");
+    };
+    assert_eq!(firing_sequence, 2);
+}
+
+#[test]
+fn what_fires_when_publishing_begins_is_told_then() {
+    let rules = "{ id: r, measure: mood, below: { warning: 40, critical: 20 } }, \
+                 { id: s, measure: mood, below: 30 }, { id: t, measure: mood, below: 50 }";
+    let mut model = Model::new(alert_card(rules));
+    model.publish_from = START + 100 * HOUR_MS;
+    for (hours, mood) in [(0, 80.0), (10, 25.0), (20, 35.0), (120, 10.0)] {
+        model.feed(&answer(START + hours * HOUR_MS, "mood", mood));
+    }
+    assert_eq!(
+        told(&model),
+        [
+            "100 h: r warning since 10 h",
+            "100 h: t warning since 10 h",
+            "120 h: r critical after warning since 10 h",
+            "120 h: s warning",
+        ]
+    );
+    let sequences: Vec<u64> = model.verdicts("acme").iter().map(|v| v.sequence).collect();
+    assert_eq!(sequences, [1, 2, 3, 4]);
+    assert_eq!(model.verdicts("acme")[0].previous_score, Some(25.0), "of the silent change to red");
+}
+
+// Overrides.
+
+/// An override by `author`, told at its hour; `more` says what it claims.
+fn told_override(hours: i64, author: &str, more: Value) -> Record {
+    let mut fields = json!({"override": true, "author": author, "reason": "we met"});
+    for (key, value) in more.as_object().unwrap() {
+        fields[key] = value.clone();
+    }
+    at(Source::Survey, START + hours * HOUR_MS, fields)
+}
+
+/// Until so many hours after the start.
+fn until(hours: i64) -> i64 {
+    START + hours * HOUR_MS
+}
+
+#[test]
+fn overrides_tell_their_stories() {
+    let green = |end: i64| json!({"band": "green", "expires_at": until(end)});
+    let mood = |hours: i64, mood: f64| answer(START + hours * HOUR_MS, "mood", mood);
+    for (story, records, expected) in [
+        (
+            "it holds at once, and at its end the score does",
+            vec![mood(0, 60.0), told_override(10, "ann", green(20))],
+            vec!["0 h: yellow", "10 h: green by ann", "20 h: yellow after ann"],
+        ),
+        (
+            "the score goes on underneath, and alerts see both",
+            vec![mood(0, 60.0), told_override(10, "ann", green(20)), mood(12, 30.0)],
+            vec![
+                "0 h: yellow",
+                "10 h: green by ann",
+                "12 h: r warning",
+                "20 h: red after ann",
+                "20 h: s warning",
+            ],
+        ),
+        (
+            "a score claims its band",
+            vec![
+                mood(0, 60.0),
+                told_override(10, "ann", json!({"score": 50, "expires_at": until(20)})),
+            ],
+            vec![
+                "0 h: yellow",
+                "10 h: red by ann",
+                "10 h: s warning",
+                "20 h: yellow after ann",
+                "20 h: s over",
+            ],
+        ),
+        (
+            "the same band is told too",
+            vec![
+                mood(0, 60.0),
+                told_override(10, "ann", json!({"band": "yellow", "expires_at": until(20)})),
+            ],
+            vec!["0 h: yellow", "10 h: yellow by ann", "20 h: yellow after ann"],
+        ),
+        (
+            "the later takes the place of the earlier, whatever the order",
+            vec![
+                mood(0, 60.0),
+                told_override(10, "ann", green(20)),
+                arriving(
+                    Source::Survey,
+                    until(11),
+                    until(9),
+                    &json!({"override": true, "author": "bob", "reason": "", "band": "red",
+                            "expires_at": until(90)}),
+                ),
+                told_override(12, "cem", green(14)),
+            ],
+            vec![
+                "0 h: yellow",
+                "10 h: green by ann",
+                "12 h: green by cem",
+                "14 h: yellow after cem",
+            ],
+        ),
+        (
+            "a withdrawal ends it",
+            vec![
+                mood(0, 60.0),
+                told_override(5, "ann", json!({"cancel": true})),
+                told_override(10, "ann", green(20)),
+                told_override(12, "bob", json!({"cancel": true})),
+            ],
+            vec!["0 h: yellow", "10 h: green by ann", "12 h: yellow after ann"],
+        ),
+        (
+            "what is over or unknown when it comes does nothing",
+            vec![
+                mood(0, 60.0),
+                told_override(10, "ann", green(10)),
+                told_override(12, "ann", json!({"band": "blue", "expires_at": until(20)})),
+            ],
+            vec!["0 h: yellow"],
+        ),
+        (
+            "without a score it ends in unknown",
+            vec![told_override(10, "ann", green(20))],
+            vec!["10 h: green by ann", "20 h: unknown after ann"],
+        ),
+        (
+            "a dwell that ran is forgotten",
+            vec![mood(0, 60.0), mood(9, 76.0), told_override(10, "ann", green(11)), mood(10, 74.0)],
+            vec!["0 h: yellow", "10 h: green by ann", "11 h: green after ann"],
+        ),
+    ] {
+        let rules = "{ id: r, measure: mood, below: 40 }, { id: s, band_entered: red }";
+        let mut model = Model::new(alert_card(rules));
+        for record in &records {
+            model.feed(record);
+        }
+        model.advance_to(START + 90 * HOUR_MS);
+        assert_eq!(told(&model), expected, "{story}");
+    }
+}
+
+#[test]
+fn the_report_shows_the_override_that_runs() {
+    let mut model = Model::new(alert_card(""));
+    model.feed(&answer(START, "mood", 60.0));
+    model.feed(&told_override(10, "ann", json!({"score": 80.5, "expires_at": until(20)})));
+    let report = model.report("acme", until(20) - 1).unwrap();
+    assert_eq!((&report["band"], &report["score"]), (&json!("green"), &json!(60.0)));
+    let shown = json!({
+        "band": "green", "score": 80.5, "author": "ann", "reason": "we met",
+        "expires_at": jiff::Timestamp::from_millisecond(until(20)).unwrap().to_string(),
+    });
+    assert_eq!(report["override"], shown);
+    let report = model.report("acme", until(20)).unwrap();
+    assert!(report["override"].is_null(), "{report}");
+}
+
+// The outage guard.
+
+/// Learning begins with day 0. At ten on each of these days forty events of a fleet and one of `acme`
+/// come; on the others nothing does.
+fn fleet(card: Card, days: &[i64]) -> (Model, Vec<Record>) {
+    let mut records = Vec::new();
+    for day in days {
+        let ten = START + day * DAY_MS + 10 * HOUR_MS;
+        for user in 0..40 {
+            let fields =
+                json!({"account_id": "fleet", "feature": "f", "user_id": user.to_string()});
+            records.push(at(Source::Usage, ten, fields));
+        }
+        records.push(usage(ten, "ann"));
+    }
+    (Model::new(card).with_outage_guard(), records)
+}
+
+fn outages_told(model: &Model) -> Vec<(bool, i64, i64, f64, i64)> {
+    let hours = |at: i64| (at - START) / HOUR_MS;
+    let outages = model.outages().into_iter();
+    outages.map(|o| (o.firing, hours(o.since), hours(o.at_ms), o.expected, o.came)).collect()
+}
+
+/// Its only measure, and a rule on silence.
+fn silence_card() -> Card {
+    Card::parse(&format!(
+        "
+scorecard: silent
+dimensions:
+  - {{ id: a, measures: [{{ id: days, measure: usage.days_since_last, stale_after: 60h }}] }}
+alerts: [{{ id: r, silence: {{ for: 2d }} }}]
+{BANDS}"
+    ))
+}
+
+#[test]
+fn while_a_source_is_out_its_clock_stands_still() {
+    let days: Vec<i64> = (0..15).collect();
+    let (mut model, mut records) = fleet(silence_card(), &days);
+    // From day 16 on the fleet is back, but `acme` is not.
+    let (_, back) = fleet(silence_card(), &[16, 17, 18]);
+    records.extend(back.into_iter().filter(|record| record.account_id == "fleet"));
+    let (tripped, thawed) = (15 * 24 + 11, 16 * 24 + 12);
+    let mut records = records.iter().peekable();
+    let mut degraded = |hours: i64| {
+        let t = START + hours * HOUR_MS;
+        while let Some(record) = records.next_if(|record| record.record_time_ms <= t) {
+            model.feed(record);
+        }
+        let report = model.report("acme", t).unwrap();
+        (report["degraded"].clone(), report["dimensions"][0]["measures"][0]["value"].clone())
+    };
+    assert_eq!(degraded(thawed - 1), (json!(["usage"]), json!(1.0)));
+    // From the last use to the outage and on from the thaw: 26 hours are left out.
+    let last = 14 * 24 + 10;
+    assert_eq!(degraded(thawed), (json!([]), json!(1.0)));
+    assert_eq!(degraded(last + 26 + 48), (json!([]), json!(2.0)));
+    assert_eq!(degraded(last + 26 + 60), (json!([]), Value::Null), "stale");
+    let first = format!("{} h: r warning", last + 26 + 48);
+    let told = told(&model);
+    assert!(told.contains(&first), "{told:?}");
+    let fired = told.iter().filter(|line| line.contains("r warning")).count();
+    assert_eq!(fired, 1, "{told:?}");
+    assert_eq!(
+        outages_told(&model),
+        [(true, tripped - 1, tripped, 41.0, 0), (false, tripped - 1, thawed - 1, 41.0, 40),]
+    );
+}
+
+#[test]
+fn an_outage_is_one_only_if_it_is_clear() {
+    for (story, days, end, expected) in [
+        ("nothing in the first two weeks", (0..9).collect::<Vec<i64>>(), 14 * 24 + 9, vec![]),
+        ("a day with all of it", (0..16).collect(), 15 * 24 + 12, vec![]),
+        ("a day without any", (0..15).collect(), 15 * 24 + 12, vec![(true, 370, 371, 41.0, 0)]),
+    ] {
+        let (mut model, records) = fleet(silence_card(), &days);
+        for record in &records {
+            model.feed(record);
+        }
+        model.advance_to(START + end * HOUR_MS);
+        assert_eq!(outages_told(&model), expected, "{story}");
+    }
+    for (came, trips) in [(4, true), (5, false)] {
+        let days: Vec<i64> = (0..15).collect();
+        let (mut model, mut records) = fleet(silence_card(), &days);
+        for minute in 0..came {
+            records.push(usage(START + 15 * DAY_MS + 10 * HOUR_MS + minute * MINUTE_MS, "bob"));
+        }
+        for record in &records {
+            model.feed(record);
+        }
+        model.advance_to(START + 15 * DAY_MS + 12 * HOUR_MS);
+        assert_eq!(!model.outages().is_empty(), trips, "{came} of 41");
+    }
+}
+
+#[test]
+fn an_outage_that_lasts_when_publishing_begins_is_told_then() {
+    let days: Vec<i64> = (0..15).collect();
+    let (mut model, records) = fleet(silence_card(), &days);
+    model.publish_from = START + 15 * DAY_MS + 20 * HOUR_MS + 30 * MINUTE_MS;
+    for record in &records {
+        model.feed(record);
+    }
+    model.advance_to(START + 16 * DAY_MS);
+    assert_eq!(outages_told(&model), [(true, 370, 380, 41.0, 0)]);
 }
 
 // Random histories through every measure.
@@ -732,7 +1348,7 @@ fn judging_every_hour_finds_nothing_more() {
         }
         plain.advance_to(START + 250 * DAY_MS);
         thorough.advance_to(START + 250 * DAY_MS);
-        assert_eq!(plain.changes("acme"), thorough.changes("acme"), "seed {seed}");
+        assert_eq!(plain.verdicts("acme"), thorough.verdicts("acme"), "seed {seed}");
     }
 }
 
@@ -749,7 +1365,7 @@ fn how_often_time_is_moved_changes_nothing() {
         }
         often.feed(record);
     }
-    assert_eq!(once.changes("acme"), often.changes("acme"));
+    assert_eq!(once.verdicts("acme"), often.verdicts("acme"));
 }
 
 #[test]

@@ -13,6 +13,7 @@ use barometer::broker::{
     Committed, End, EndOffsets, Fetched, Input, InputRecord, OutputRecord, OutputTopic,
 };
 use barometer::engine::event::{DecodeLimits, Source};
+use barometer::engine::rules::Rules;
 use barometer::engine::scorecard::Scorecard;
 use barometer::engine::time::{EventTime, Span};
 use barometer::restore::{Restore, check_held};
@@ -199,12 +200,13 @@ impl Process<'_> {
     fn start<'a>(
         cluster: &'a mut Cluster,
         settings: &Arc<TaskSettings>,
+        rules: &Arc<Rules>,
         wall: EventTime,
         fault: Fault,
         dice: &mut impl FnMut() -> i64,
     ) -> Process<'a> {
         let routing = Routing::new(1, None, settings.topics.clone());
-        let mut restore = Restore::new(0, Arc::clone(settings));
+        let mut restore = Restore::new(0, Arc::clone(settings), Arc::clone(rules));
         if fault != Fault::NoState {
             for record in cluster.changelog(dice() % 2 == 0) {
                 restore.take(&record).expect("state as it was written");
@@ -312,10 +314,8 @@ enum Fate {
     Committed,
 }
 
-fn settings(case: &Case, at_least_once: bool) -> Arc<TaskSettings> {
-    let card = Scorecard::parse("card.yaml", &case.card).expect("a good card").scorecard;
+fn settings(at_least_once: bool) -> Arc<TaskSettings> {
     Arc::new(TaskSettings {
-        card: Arc::new(card),
         limits: DecodeLimits::default(),
         task_time: TaskTime::Records,
         scores_min_interval: Span::SECOND,
@@ -341,10 +341,12 @@ fn processed(case: &Case, crashes: bool, at_least_once: bool, fault: Fault) -> C
         (i64::from(*byte) * 31 + count * count * 17 + count) / 3 % 251
     };
     let mut cluster = Cluster::new(case, &mut dice);
-    let settings = settings(case, at_least_once);
+    let settings = settings(at_least_once);
+    let card = Scorecard::parse("card.yaml", &case.card).expect("a good card").scorecard;
+    let rules = Arc::new(Rules::one(Arc::new(card)));
     let mut wall = EventTime::from_millis(1_000_000_000_000);
     for life in 0.. {
-        let mut process = Process::start(&mut cluster, &settings, wall, fault, &mut dice);
+        let mut process = Process::start(&mut cluster, &settings, &rules, wall, fault, &mut dice);
         let lasts = if crashes && life < 12 { dice() % 25 } else { i64::MAX };
         for _ in 0..lasts {
             process.work(&mut dice);

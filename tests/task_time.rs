@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use barometer::broker::{End, EndOffsets, Fetched, Input, InputRecord, OutputTopic};
 use barometer::engine::event::{DecodeLimits, Source};
+use barometer::engine::rules::Rules;
 use barometer::engine::scorecard::Scorecard;
 use barometer::engine::time::{EventTime, Span};
 use barometer::routing::Routing;
@@ -74,7 +75,6 @@ impl Bench {
         let parsed = Scorecard::parse("silence.yaml", CARD).expect("the card above is a good one");
         let names = Source::ALL.map(|source| source.default_topic().to_owned());
         let settings = TaskSettings {
-            card: Arc::new(parsed.scorecard),
             limits: DecodeLimits::default(),
             task_time,
             scores_min_interval: Span::MINUTE,
@@ -88,9 +88,10 @@ impl Bench {
             dead_letter_bytes_max: 1_000_000,
             topics: names.clone(),
         };
+        let rules = Arc::new(Rules::one(Arc::new(parsed.scorecard)));
         let start = SOURCES.map(|source| (source, 0));
         Bench {
-            task: Task::new(0, Arc::new(settings), &start, EventTime::MIN, 0),
+            task: Task::new(0, Arc::new(settings), rules, &start, EventTime::MIN, 0),
             routing: Routing::new(1, None, names),
             topics: SOURCES.map(|source| (source, (0, 0))).into(),
         }

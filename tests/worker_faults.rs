@@ -17,8 +17,10 @@ use barometer::broker::{
 use barometer::clock::Clock;
 use barometer::engine::event::{DecodeLimits, Source};
 use barometer::engine::report::Snapshot;
+use barometer::engine::rules::Rules;
 use barometer::engine::scorecard::Scorecard;
 use barometer::engine::time::{EventTime, Span};
+use barometer::in_force::InForce;
 use barometer::routing::Routing;
 use barometer::task::{Task, TaskSettings, TaskTime};
 use barometer::telemetry::metrics::Metrics;
@@ -311,7 +313,6 @@ impl Running {
         let topics = Source::ALL.map(|source| source.default_topic().to_owned());
         let shared = Shared {
             settings: Arc::new(TaskSettings {
-                card: Arc::clone(&card),
                 limits: DecodeLimits::default(),
                 task_time: TaskTime::Records,
                 scores_min_interval: min_interval,
@@ -325,8 +326,9 @@ impl Running {
                 dead_letter_bytes_max: 900_000,
                 topics: topics.clone(),
             }),
+            rules: Arc::new(InForce::new(Rules::one(card))),
             routing: Arc::new(Routing::new(1, None, topics)),
-            view: Arc::new(View::new(card, 2)),
+            view: Arc::new(View::new(2)),
             metrics: Arc::new(Metrics::new()),
             clock: Clock::wall(),
             stop: Arc::new(AtomicBool::new(false)),
@@ -559,7 +561,8 @@ fn a_task_holds_few_records_when_they_are_large() {
     let running = Running::start(&[], Span::ZERO);
     let settings = Arc::clone(&running.shared.settings);
     let start = [(Source::Survey, 0)];
-    let mut task: Task<Record> = Task::new(0, settings, &start, EventTime::from_millis(0), 0);
+    let mut task: Task<Record> =
+        Task::new(0, settings, running.shared.rules.rules(), &start, EventTime::from_millis(0), 0);
     let many = task.room(Source::Survey);
     assert!(many > 1_000);
     for offset in 0..8 {

@@ -93,15 +93,32 @@ fn read_tests_only(
 ) -> Result<TestFile, Vec<Problem>> {
     // Problems and warnings of the card itself stand before those of the file that names it.
     let mut of_the_card: Vec<Problem> = Vec::new();
-    let read = Field::root(root, &log).mapping(|fields| {
-        fields.or("description", "", Field::text);
-        let card = read_card(fields, base, &mut of_the_card);
-        let cases = fields.require("tests").and_then(|field| read_cases(&field, card.as_deref()));
-        Some((card, cases))
-    });
-    let (card, cases) = read.unwrap_or_default();
+    let (card, cases) = Field::root(root, &log)
+        .mapping(|fields| Some(read_fields(fields, base, &mut of_the_card)))
+        .unwrap_or_default();
     of_the_card.extend(log.into_problems());
     finish(name, card, cases, of_the_card)
+}
+
+fn read_fields(
+    fields: &Fields<'_>,
+    base: &Path,
+    of_the_card: &mut Vec<Problem>,
+) -> (Option<Arc<Scorecard>>, Option<Vec<Case>>) {
+    fields.or("description", "", Field::text);
+    let card = read_card(fields, base, of_the_card);
+    let cases = fields.require("tests").and_then(|field| read_cases(&field, card.as_deref()));
+    (card, cases)
+}
+
+/// Every key the reader asks for in a file of tests, as paths.
+#[cfg(test)]
+pub(crate) fn known_keys(text: &str) -> Vec<String> {
+    let log = Log::new("tests.yaml");
+    let root = Node::parse(&log, 0, text).expect("the syntax is right");
+    Field::root(&root, &log)
+        .mapping(|fields| Some(read_fields(fields, Path::new(""), &mut Vec::new())));
+    log.known_keys()
 }
 
 fn read_card(

@@ -26,6 +26,8 @@ mod run;
 mod tests;
 
 pub use expect::{Expectation, Expected};
+#[cfg(test)]
+pub(crate) use file::known_keys;
 pub use file::{TestFile, read_path, read_text};
 pub use given::Happening;
 pub use junit::junit;

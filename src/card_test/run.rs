@@ -106,7 +106,7 @@ pub fn run(card: &Arc<Scorecard>, case: &Case) -> Outcome {
         since.note(&mut engine);
         found.compare_since(&std::mem::take(&mut since));
         let snapshot = engine.snapshot(ACCOUNT);
-        found.compare(snapshot.as_ref().map(|snapshot| snapshot.report(card)).as_ref());
+        found.compare(snapshot.as_ref().map(|snapshot| snapshot.report()).as_ref());
     }
     Outcome { case: case.name.clone(), line: case.line, misses }
 }

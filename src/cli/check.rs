@@ -8,6 +8,9 @@ use super::{CliError, SettingsArgs};
 use crate::app;
 use crate::card_test;
 use crate::config::{Config, ScorecardFile};
+use crate::engine::event::Source;
+use crate::engine::scorecard::{Measure, Scorecard, fed_by};
+use crate::engine::time::Span;
 use crate::engine::yaml::{Problem, Severity};
 use crate::kafka;
 
@@ -84,11 +87,6 @@ impl Found {
         };
         let cards = loaded.config.scorecards.len();
         self.tell(&name, &loaded.warnings, &format!("{cards} scorecards"));
-        // What `run` would refuse.
-        if let Err(error) = super::only_scorecard(&loaded.config) {
-            eprintln!("{name}: {error}");
-            self.errors += 1;
-        }
         for choice in &loaded.config.scorecards {
             if let ScorecardFile::Path(path) = &choice.file {
                 self.check_card(path);
@@ -101,6 +99,7 @@ impl Found {
         let settings = app::kafka_settings(config);
         match kafka::check_topics(&settings).map_err(CliError::failure)? {
             Ok(topics) => {
+                warn_of_retention(config, &settings);
                 let (sources, partitions) = (topics.sources.len(), topics.partitions);
                 println!(
                     "{}: {sources} input topics with {partitions} partitions each",
@@ -127,5 +126,68 @@ impl Found {
             (0, warnings) => println!("{name}: usable, {warnings} warnings ({size})"),
             _ => {}
         }
+    }
+}
+
+/// Warns of windows that reach back further than their topic does.
+fn warn_of_retention(config: &Config, settings: &kafka::KafkaSettings) {
+    let topics = match kafka::list_topics(settings) {
+        Ok(topics) => topics,
+        // Whoever may read topics need not be allowed to look at their settings.
+        Err(error) => {
+            eprintln!("warning: how long the topics keep records could not be asked for: {error}");
+            return;
+        }
+    };
+    for choice in &config.scorecards {
+        // What is wrong with a card has been told.
+        let Ok((card, _)) = app::load_scorecard(&choice.file) else { continue };
+        for source in Source::ALL {
+            let name = config.kafka.topics.input(source);
+            let kept = topics.iter().find(|topic| topic.name == name).and_then(|t| t.retention);
+            if let Some(warning) = kept.and_then(|kept| outlived(&card, source, name, kept)) {
+                eprintln!("warning: {warning}");
+            }
+        }
+    }
+}
+
+/// What to say of the measure of this source that looks back furthest, if it is beyond `kept`.
+fn outlived(card: &Scorecard, source: Source, topic: &str, kept: Span) -> Option<String> {
+    let of_source = |measure: &&Measure| fed_by(measure.kind).first() == Some(&source);
+    let reach = |measure: &Measure| {
+        measure.window.unwrap_or_default() + measure.baseline.unwrap_or_default()
+    };
+    let furthest = card.measures().filter(of_source).max_by_key(|measure| reach(measure))?;
+    (reach(furthest) > kept).then(|| {
+        format!(
+            "topic `{topic}` keeps records for {kept}, but measure `{}` of {} looks back {}: a first \
+             start finds only a part of that; raise the topic's `retention.ms`",
+            furthest.id,
+            card.id,
+            reach(furthest)
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::preset::PRESETS;
+
+    #[test]
+    fn a_topic_that_forgets_sooner_than_a_window_is_told_with_the_widest_of_them() {
+        let card = Scorecard::parse("card.yaml", PRESETS[0].text).unwrap().scorecard;
+        let told = |source, days| outlived(&card, source, "topic-1", Span::days(days));
+        assert_eq!(
+            told(Source::Survey, 7).unwrap(),
+            "topic `topic-1` keeps records for 7d, but measure `csat` of saas-default looks back 90d: a \
+             first start finds only a part of that; raise the topic's `retention.ms`"
+        );
+        assert_eq!(told(Source::Survey, 90), None);
+        // A trend reaches back over its window and its baseline.
+        assert_eq!(told(Source::Usage, 28), None);
+        assert!(told(Source::Usage, 27).is_some());
+        assert_eq!(told(Source::Profile, 0), None);
     }
 }

@@ -18,6 +18,7 @@ use crate::app::{self, Workers};
 use crate::broker::OutputTopic;
 use crate::clock::{self, Clock};
 use crate::config::{Config, Overrides, Topics};
+use crate::engine::rules::Rules;
 use crate::engine::time::{EventTime, Span};
 use crate::http;
 use crate::kafka::{EventWriter, KafkaSettings, MockKafka, TopicReader};
@@ -116,7 +117,7 @@ pub fn demo(args: &DemoArgs) -> Result<(), CliError> {
     while simulation.write_batch(begins_at)? > 0 && !stop.load(Ordering::Relaxed) {}
     // Simulated time starts to run only now: what lies before is history.
     let clock = Clock::simulated(begins_at, args.speed);
-    let mut shared = app::shared(&config, card, partitions, clock);
+    let mut shared = app::shared(&config, Rules::one(card), partitions, clock);
     shared.publish_from = Some(begins_at);
     let sources = http::Sources { view: shared.view.clone(), metrics: shared.metrics.clone() };
     runtime.spawn(http::serve(listener, sources, std::future::pending()));

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use clap::Args;
 
-use super::{CliError, OutputFormat, read_feed, show_warnings};
+use super::progress::Progress;
+use super::{CliError, OutputFormat, read_feed, show_warnings, warn_of_unused};
 use crate::app;
 use crate::config::ScorecardFile;
 use crate::engine::Engine;
@@ -14,7 +15,6 @@ use crate::engine::scorecard::Scorecard;
 use crate::engine::time::EventTime;
 use crate::engine::yaml::nearest;
 use crate::explain::{self, Subject};
-use crate::input::Feed;
 
 #[derive(Debug, Args)]
 pub struct ExplainArgs {
@@ -57,10 +57,12 @@ pub fn explain(args: &ExplainArgs) -> Result<(), CliError> {
     }
     let mut story = Story::new(&card, &args.account);
     let mut records = feed.records().peekable();
+    let mut progress = Progress::new("replaying", feed.len() as u64, false);
     let mut before = None;
     for (moment, is_since) in [(args.since, true), (Some(at), false)] {
         let Some(moment) = moment else { continue };
         while let Some(record) = records.next_if(|record| record.record_time <= moment) {
+            progress.at((feed.len() - records.len()) as u64);
             // Bad records and lines are for `replay` to tell; here they are only counted.
             match record.decode(&DecodeLimits::default()) {
                 Ok(event) => story.take(&event, record.record_time),
@@ -72,6 +74,7 @@ pub fn explain(args: &ExplainArgs) -> Result<(), CliError> {
             before = Some((moment, story.engine.snapshot(&args.account)));
         }
     }
+    drop(progress);
     warn_of_unused(&feed, story.bad_records);
     let Some(snapshot) = story.engine.snapshot(&args.account) else {
         return Err(not_found(&story.engine, &args.account, at));
@@ -84,7 +87,7 @@ pub fn explain(args: &ExplainArgs) -> Result<(), CliError> {
             print!("{}", explain::text(&subject, since));
         }
         OutputFormat::Json => {
-            let report = serde_json::to_string(&snapshot.report(&card));
+            let report = serde_json::to_string(&snapshot.report());
             println!("{}", report.expect("texts and numbers always become JSON"));
         }
     }
@@ -119,16 +122,6 @@ impl<'a> Story<'a> {
             }
         }
         while self.engine.poll_verdict().is_some() {}
-    }
-}
-
-fn warn_of_unused(feed: &Feed, bad_records: u64) {
-    let lines = feed.line_error_count();
-    if lines + bad_records > 0 {
-        eprintln!(
-            "warning: {lines} lines and {bad_records} records could not be used, `barometer replay` \
-             says why"
-        );
     }
 }
 

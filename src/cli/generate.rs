@@ -8,6 +8,7 @@ use std::time::Duration;
 use clap::Args;
 
 use super::CliError;
+use super::progress::Progress;
 use crate::app;
 use crate::clock::{self, Clock};
 use crate::config::{Config, Overrides};
@@ -98,7 +99,7 @@ fn to_file(
             .map_err(|error| CliError::Failure(format!("{name}: cannot be written: {error}")))?;
         Box::new(BufWriter::new(file))
     };
-    match lines.write(fleet, until, args.rate, &mut out) {
+    match write_by_day(args, &mut lines, fleet, until, &mut out) {
         Ok(count) => {
             eprintln!("{count} events");
             Ok(())
@@ -107,6 +108,24 @@ fn to_file(
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         Err(error) => Err(CliError::Failure(format!("{name}: cannot be written: {error}"))),
     }
+}
+
+/// A day at a time, so that there is progress to tell.
+fn write_by_day(
+    args: &GenerateArgs,
+    lines: &mut Lines,
+    fleet: &mut Fleet,
+    until: EventTime,
+    out: &mut impl Write,
+) -> io::Result<u64> {
+    let mut progress = Progress::new("days", u64::from(args.days), true);
+    let mut count = 0;
+    for day in 1..=args.days {
+        let rest = Span::days(i64::from(args.days - day));
+        count += lines.write(fleet, until - rest, args.rate, out)?;
+        progress.now_at(u64::from(day));
+    }
+    Ok(count)
 }
 
 fn to_kafka(
@@ -124,7 +143,9 @@ fn to_kafka(
     let mut writer = EventWriter::connect(&settings).map_err(CliError::failure)?;
     let began = clock::monotonic();
     let mut count = 0_u64;
+    let mut progress = Progress::new("events", 0, false);
     for event in fleet.events(until) {
+        progress.at(count);
         if let Some(rate) = args.rate.filter(|rate| *rate > 0.0) {
             let due = Duration::from_secs_f64(count as f64 / rate);
             std::thread::sleep(due.saturating_sub(began.elapsed()));
@@ -134,6 +155,7 @@ fn to_kafka(
         writer.write(topic, key, Some(value), event.record_time).map_err(CliError::failure)?;
         count += 1;
     }
+    drop(progress);
     writer.flush(FLUSH_TIMEOUT).map_err(CliError::failure)?;
     eprintln!("{count} events");
     Ok(())

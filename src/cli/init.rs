@@ -1,6 +1,7 @@
-//! `barometer init`: starter settings and a scorecard, in the current directory.
+//! `barometer init`: starter settings and a scorecard, in the current directory, with the schemas by
+//! which an editor helps to write them.
 
-use std::fs::OpenOptions;
+use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
 use std::path::Path;
 
@@ -8,6 +9,7 @@ use clap::Args;
 
 use super::{CliError, scorecards};
 use crate::preset::Preset;
+use crate::schema;
 
 /// The settings as they ship: every key with its default and its effect.
 const SETTINGS: &str = include_str!("../../config/barometer.yaml");
@@ -15,6 +17,8 @@ const SETTINGS: &str = include_str!("../../config/barometer.yaml");
 const SETTINGS_NAME: &str = "barometer.yaml";
 /// What begins the example of a choice of scorecards, the last thing in the settings.
 const EXAMPLE: &str = "# scorecards:\n";
+/// Where the schemas go, beside the files that name them.
+const SCHEMAS: [&str; 2] = ["schemas/settings.json", "schemas/scorecard.json"];
 
 #[derive(Debug, Args)]
 pub struct InitArgs {
@@ -26,22 +30,31 @@ pub struct InitArgs {
 pub fn init(args: &InitArgs) -> Result<(), CliError> {
     let preset = scorecards::named(&args.preset)?;
     let card_name = write_into(Path::new(""), preset)?;
-    println!("wrote {SETTINGS_NAME} and {card_name}");
+    println!("wrote {SETTINGS_NAME} and {card_name}, and for editors {}", SCHEMAS.join(" and "));
     println!("next: change them, then `barometer check --config {SETTINGS_NAME}`,");
     println!("`barometer test {card_name}` and `barometer run --config {SETTINGS_NAME}`");
     Ok(())
 }
 
-/// Writes both files, or neither where one is there already.
+/// Writes all files, or none where one is there already.
 fn write_into(directory: &Path, preset: &Preset) -> Result<String, CliError> {
     let card_name = format!("{}.yaml", preset.name);
     let settings = settings_for(&card_name);
-    let files = [(SETTINGS_NAME, &*settings), (&*card_name, preset.text)];
-    for (name, _) in files {
+    let card = preset.text.replacen("$schema=../schemas/", "$schema=schemas/", 1);
+    let schemas = SCHEMAS.map(|path| {
+        let name = Path::new(path).file_name().expect("it names a file");
+        (path, schema::by_name(&name.to_string_lossy()).expect("it is one of the schemas"))
+    });
+    let files = [(SETTINGS_NAME, &*settings), (&*card_name, &*card)];
+    let files: Vec<(&str, &str)> =
+        files.into_iter().chain(schemas.iter().map(|(path, text)| (*path, &**text))).collect();
+    for (name, _) in &files {
         if directory.join(name).symlink_metadata().is_ok() {
             return Err(is_there(name));
         }
     }
+    fs::create_dir_all(directory.join("schemas"))
+        .map_err(|error| CliError::Failure(format!("schemas: cannot be made: {error}")))?;
     for (name, text) in files {
         // Made since the look above, it is still not overwritten.
         let made = OpenOptions::new().write(true).create_new(true).open(directory.join(name));
@@ -69,8 +82,6 @@ fn settings_for(card_name: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
-
     use super::*;
     use crate::config::{Config, Overrides, ScorecardFile};
     use crate::preset::PRESETS;
@@ -86,6 +97,11 @@ mod tests {
             assert_eq!(loaded.config.scorecards.len(), 1);
             assert_eq!(loaded.config.scorecards[0].file, file);
             crate::app::load_scorecard(&file).unwrap();
+            for name in [SETTINGS_NAME, &card_name] {
+                let text = fs::read_to_string(directory.path().join(name)).unwrap();
+                let (_, schema) = text.lines().next().unwrap().split_once("$schema=").unwrap();
+                assert!(directory.path().join(schema).is_file(), "{name} names {schema}");
+            }
         }
     }
 

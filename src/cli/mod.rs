@@ -1,13 +1,16 @@
 //! The command line: one file a command.
 
 mod check;
+mod compare;
 mod demo;
 mod explain;
 mod generate;
 mod init;
 mod line;
+mod progress;
 mod replay;
 mod run;
+mod schema;
 mod scorecards;
 mod test;
 mod topics;
@@ -16,8 +19,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
+use progress::Progress;
 
-use crate::config::{Config, LogFormat, LogLevel, Overrides, ScorecardChoice};
+use crate::config::{Config, LogFormat, LogLevel, Overrides};
 use crate::engine::event::Source;
 use crate::engine::yaml::Severity;
 use crate::input::{Feed, FeedReader};
@@ -45,12 +49,16 @@ enum Command {
     Init(init::InitArgs),
     /// Tells all mistakes in scorecards, their tests and the settings
     Check(check::CheckArgs),
+    /// Puts one history through two scorecards and tells where they differ
+    Compare(compare::CompareArgs),
     /// Explains one account's score: its parts, what moved it, what would lift it
     Explain(explain::ExplainArgs),
     /// Runs the tests that stand in scorecards, or in files of their own
     Test(test::TestArgs),
     /// Names the scorecards that come with the product
     Scorecards(scorecards::ScorecardsArgs),
+    /// Prints or writes JSON Schemas of scorecards, settings and records
+    Schema(schema::SchemaArgs),
     /// Makes or lists the topics of the settings
     Topics(topics::TopicsArgs),
 }
@@ -82,10 +90,12 @@ pub fn main() -> ExitCode {
         Command::Replay(args) => replay::replay(&args),
         Command::Generate(args) => generate::generate(&args),
         Command::Check(args) => check::check(&args),
+        Command::Compare(args) => compare::compare(&args),
         Command::Explain(args) => explain::explain(&args),
         Command::Init(args) => init::init(&args),
         Command::Test(args) => test::test(&args),
         Command::Scorecards(args) => scorecards::scorecards(&args),
+        Command::Schema(args) => schema::schema(&args),
         Command::Topics(args) => topics::topics(&args),
     };
     match outcome {
@@ -145,25 +155,27 @@ impl SettingsArgs {
     }
 }
 
-/// The one scorecard of the settings; more of them are not understood yet.
-fn only_scorecard(config: &Config) -> Result<&ScorecardChoice, CliError> {
-    match config.scorecards.as_slice() {
-        [choice] => Ok(choice),
-        choices => Err(CliError::Usage(format!(
-            "scorecards: {} are listed, expected one: choosing by profile is not there yet",
-            choices.len()
-        ))),
-    }
-}
-
 /// Reads files of events to their ends.
 fn read_feed(paths: &[PathBuf]) -> Result<Feed, CliError> {
     let topics = Source::ALL.map(|source| (source.default_topic().to_owned(), source));
     let mut reader = FeedReader::new(topics.to_vec());
+    let mut progress = Progress::new("reading lines:", 0, false);
     for path in paths {
-        reader.add_path(path).map_err(CliError::failure)?;
+        reader.add_path_watched(path, |lines| progress.at(lines)).map_err(CliError::failure)?;
     }
+    drop(progress);
     Ok(reader.finish())
+}
+
+/// Says that lines and records were left out, where nobody tells them one by one.
+fn warn_of_unused(feed: &Feed, bad_records: u64) {
+    let lines = feed.line_error_count();
+    if lines + bad_records > 0 {
+        eprintln!(
+            "warning: {lines} lines and {bad_records} records could not be used, `barometer replay` \
+             says why"
+        );
+    }
 }
 
 fn show_warnings(warnings: &[crate::engine::yaml::Problem]) {

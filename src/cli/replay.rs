@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use clap::Args;
 
+use super::progress::Progress;
 use super::{CliError, OutputFormat, line, read_feed, show_warnings};
 use crate::app;
 use crate::config::ScorecardFile;
@@ -121,7 +122,9 @@ impl<W: Write> Replay<W> {
         let mut last = EventTime::MIN;
         let in_time =
             |record: &Record<'_>| args.as_of.is_none_or(|as_of| record.record_time <= as_of);
-        for record in feed.records().take_while(in_time) {
+        let mut progress = Progress::new("replaying", feed.len() as u64, true);
+        for (index, record) in feed.records().take_while(in_time).enumerate() {
+            progress.at(index as u64);
             last = record.record_time;
             self.advance_to(last)?;
             self.take(&record, args.strict)?;
@@ -188,12 +191,11 @@ impl<W: Write> Replay<W> {
 
     fn print_reports(&mut self) -> Result<(), Stop> {
         for engine in &mut self.engines {
-            let card = Arc::clone(engine.card());
             let mut ids: Vec<String> = engine.account_ids().map(str::to_owned).collect();
             ids.sort_unstable();
             for id in ids {
                 let snapshot = engine.snapshot(&id).expect("the engine has just named it");
-                let report = snapshot.report(&card);
+                let report = snapshot.report();
                 serde_json::to_writer(&mut self.out, &report).map_err(io::Error::from)?;
                 writeln!(self.out)?;
             }

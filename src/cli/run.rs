@@ -2,16 +2,16 @@
 
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::{info, warn};
 
-use super::{CliError, SettingsArgs, only_scorecard, show_warnings};
+use super::{CliError, SettingsArgs, show_warnings};
 use crate::app::{self, Workers};
 use crate::broker::ErrorClass;
-use crate::clock::Clock;
+use crate::clock::{self, Clock};
 use crate::config::Config;
 use crate::http;
 use crate::kafka::{self, KafkaSettings, TopicsFound};
@@ -52,8 +52,9 @@ pub fn run(args: &RunArgs) -> Result<(), CliError> {
     overrides.listen.clone_from(&args.listen);
     overrides.scorecard = args.scorecard.as_ref().map(|path| path.display().to_string());
     let config = args.settings.load(&overrides)?;
-    let choice = only_scorecard(&config)?;
-    let (card, warnings) = app::load_scorecard(&choice.file).map_err(CliError::Usage)?;
+    // Before they are read: what changes meanwhile is read again.
+    let read_at = app::scorecard_times(&config);
+    let (rules, warnings) = app::load_rules(&config).map_err(CliError::Usage)?;
     show_warnings(&warnings);
     let kafka = app::kafka_settings(&config);
     let refused = kafka.refused_properties();
@@ -66,15 +67,16 @@ pub fn run(args: &RunArgs) -> Result<(), CliError> {
     let outcome = runtime.block_on(async {
         let listener = http::bind(config.http.listen).await.map_err(CliError::Usage)?;
         let listening = listener.local_addr().map_err(CliError::failure)?;
-        let shared = app::shared(&config, card, 1, Clock::wall());
-        info!(%listening, scorecard = %shared.settings.card.id, "serving metrics and reports");
+        let scorecards: Vec<_> = rules.cards().map(|card| card.id.clone()).collect();
+        let shared = app::shared(&config, rules, 1, Clock::wall());
+        info!(%listening, ?scorecards, "serving metrics and reports");
         let (ended, end) = tokio::sync::oneshot::channel::<()>();
         let sources = http::Sources { view: shared.view.clone(), metrics: shared.metrics.clone() };
         let server = tokio::spawn(http::serve(listener, sources, async {
             // Stops serving also when the sender is gone.
             let _ = end.await;
         }));
-        let outcome = service(&config, kafka, shared).await;
+        let outcome = service(&config, kafka, shared, read_at).await;
         drop(ended);
         // Connections that stay open must not hold the process.
         let _ = tokio::time::timeout(Duration::from_millis(200), server).await;
@@ -90,7 +92,9 @@ async fn service(
     config: &Config,
     mut kafka: KafkaSettings,
     mut shared: Shared,
+    mut scorecards_read_at: Vec<Option<(SystemTime, u64)>>,
 ) -> Result<(), CliError> {
+    let mut hang_up = signal(SignalKind::hangup()).map_err(CliError::failure)?;
     let mut terminate = signal(SignalKind::terminate()).map_err(CliError::failure)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(CliError::failure)?;
     let found = tokio::select! {
@@ -108,13 +112,27 @@ async fn service(
         group = kafka.group_id,
         "started"
     );
+    let check_every = app::duration(config.engine.scorecard_check_interval);
+    let mut checked = clock::monotonic();
     loop {
         tokio::select! {
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
+            _ = hang_up.recv() => {
+                scorecards_read_at = app::scorecard_times(config);
+                app::reload_rules(config, &shared);
+            }
             () = tokio::time::sleep(WATCH_EVERY) => {
                 if workers.has_failed() {
                     break;
+                }
+                if !check_every.is_zero() && checked.elapsed() >= check_every {
+                    checked = clock::monotonic();
+                    let now = app::scorecard_times(config);
+                    if now != scorecards_read_at {
+                        scorecards_read_at = now;
+                        app::reload_rules(config, &shared);
+                    }
                 }
             }
         }

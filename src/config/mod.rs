@@ -15,7 +15,7 @@ mod secret;
 mod settings;
 mod show;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::collections::BTreeMap;
 use std::io::{self, Read};

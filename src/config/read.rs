@@ -84,6 +84,12 @@ fn read_engine(fields: &Fields<'_>, surroundings: &Surroundings<'_>) -> Option<E
     });
     let task_time = fields.or("task_time", TaskTime::Wall, |field| field.choice(&names::TASK_TIME));
     let publish_from = fields.maybe("publish_from", read_instant);
+    // Not more often than a file can be looked at in passing; 0s is off.
+    let scorecard_check_interval =
+        fields.or("scorecard_check_interval", Span::from_millis(10_000), |field| {
+            field.span_in(Span::ZERO, Span::DAY)
+        });
+    let alert_on_rules_change = fields.or("alert_on_rules_change", false, |field| field.boolean());
     let engine = Engine {
         workers: match workers? {
             Some(workers) => usize::try_from(workers).expect("the range is positive"),
@@ -95,6 +101,8 @@ fn read_engine(fields: &Fields<'_>, surroundings: &Surroundings<'_>) -> Option<E
         checkpoint_interval: checkpoint_interval?,
         task_time: task_time?,
         publish_from: publish_from?,
+        scorecard_check_interval: scorecard_check_interval?,
+        alert_on_rules_change: alert_on_rules_change?,
     };
     check_intervals(fields, &engine)?;
     Some(engine)

@@ -161,6 +161,10 @@ pub struct Engine {
     pub task_time: TaskTime,
     /// Nothing is published for task times before this; `None` is the first start.
     pub publish_from: Option<EventTime>,
+    /// How often the scorecard files are looked at for changes; zero is never.
+    pub scorecard_check_interval: Span,
+    /// Whether risks that come up with a change of rules raise alerts.
+    pub alert_on_rules_change: bool,
 }
 
 /// What moves the engine's clock once it has caught up.

@@ -50,6 +50,9 @@ impl fmt::Display for Config {
             Some(instant) => writeln!(f, "engine.publish_from: {instant}")?,
             None => writeln!(f, "engine.publish_from: (the first start)")?,
         }
+        let every = engine.scorecard_check_interval;
+        writeln!(f, "engine.scorecard_check_interval: {every}")?;
+        writeln!(f, "engine.alert_on_rules_change: {}", engine.alert_on_rules_change)?;
         writeln!(f, "scores.min_interval: {}", self.scores.min_interval)?;
         writeln!(f, "http.listen: {}", self.http.listen)?;
         writeln!(f, "log.format: {}", name_of(&names::LOG_FORMAT, &self.log.format))?;

@@ -83,6 +83,8 @@ engine.catch_up_commit_interval: 1s
 engine.checkpoint_interval: 30s
 engine.task_time: wall
 engine.publish_from: (the first start)
+engine.scorecard_check_interval: 10s
+engine.alert_on_rules_change: false
 scores.min_interval: 1m
 http.listen: 127.0.0.1:9650
 log.format: text
@@ -95,11 +97,8 @@ scorecards[0]: saas-default.yaml (embedded)
 
 #[test]
 fn the_shipped_file_names_every_key_there_is() {
-    let mut log = Log::new("barometer.yaml");
     // Examples that are commented out are read too, so that they stay right.
-    let uncommented = uncomment_examples(SHIPPED);
-    read_layers(&mut log, &uncommented, &Overrides::default(), &surroundings(&[]));
-    let known = log.known_keys();
+    let known = known_keys(&uncomment_examples(SHIPPED));
     assert!(known.len() > 40, "{known:?}");
     for path in known {
         let key = path.rsplit('.').next().expect("a path has a last key");
@@ -111,8 +110,15 @@ fn the_shipped_file_names_every_key_there_is() {
     }
 }
 
+/// Every key the reader asks for in a file, as paths.
+pub(crate) fn known_keys(text: &str) -> Vec<String> {
+    let mut log = Log::new("barometer.yaml");
+    read_layers(&mut log, text, &Overrides::default(), &surroundings(&[]));
+    log.known_keys()
+}
+
 /// The shipped file with its examples in force.
-fn uncomment_examples(text: &str) -> String {
+pub(crate) fn uncomment_examples(text: &str) -> String {
     let examples =
         ["changelog: ", "instance: barometer-0", "workers: 4", "publish_from: ", "scorecards:"];
     let mut in_scorecards = false;

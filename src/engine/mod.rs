@@ -10,6 +10,7 @@ pub mod aggregate;
 pub mod event;
 pub mod record;
 pub mod report;
+pub mod rules;
 pub mod score;
 pub mod scorecard;
 pub mod snapshot;
@@ -27,17 +28,18 @@ use compact_str::CompactString;
 use hashbrown::HashTable;
 use xxhash_rust::xxh3::xxh3_64;
 
-use self::aggregate::{Aggregate, Applied, StoreKey, StoreKeys};
+use self::aggregate::{Absence, Aggregate, Applied};
 use self::event::{Body, Event, Source};
 use self::report::Snapshot;
-use self::score::{Breakdown, MeasureScore};
-use self::scorecard::{AlertKind, Plan, Scorecard};
+use self::rules::{RuleSet, Rules};
+use self::score::{Breakdown, MeasureScore, MeasureStatus};
+use self::scorecard::{AlertKind, Scorecard};
 use self::snapshot::{KeptAccount, SnapshotError, Stamp, card_mark};
 use self::time::{EventTime, Span};
 use self::timers::Timers;
 use self::verdict::{
-    AlertBook, AlertChange, AlertStep, BandState, BandStep, Decision, Evidence, Moment, Movement,
-    Published, Verdict,
+    AlertBook, AlertChange, AlertStep, BandState, BandStep, Cause, Decision, Evidence, Moment,
+    Movement, Published, Verdict,
 };
 
 /// Most accounts [`Engine::warm_up`] takes at a time: enough waits to overlap, few enough that what
@@ -47,10 +49,7 @@ pub const WARM_UP_MAX: usize = 32;
 /// Accounts and their scores for one input partition number.
 #[derive(Debug)]
 pub struct Engine {
-    card: Arc<Scorecard>,
-    plan: Plan,
-    /// Of the plan's stores, as checkpoints name them.
-    store_keys: StoreKeys,
+    rules: Arc<Rules>,
     /// Verdicts of task times before this are taken in silence.
     publish_from: EventTime,
     /// Task time; never goes back.
@@ -69,11 +68,15 @@ pub struct Engine {
     breakdown: Breakdown,
     /// The same for what alerts have to say.
     alert_steps: Vec<AlertStep>,
+    /// Whether a measure has just been read for the first time since a change of rules.
+    warmed: bool,
 }
 
 #[derive(Debug)]
 struct Account {
     id: CompactString,
+    /// Which of the rules' cards judges it.
+    set: u32,
     aggregate: Aggregate,
     /// One per measure of the card. Measures that are only watched are read for reports, not here.
     measures: Box<[MeasureScore]>,
@@ -98,8 +101,8 @@ struct Account {
 pub enum Change {
     /// What it did has changed: events that come again would bring the same.
     State,
-    /// Something was decided or is under way, or its profile is another: that would not come again
-    /// as it was.
+    /// Something was decided or is under way, or its profile or card is another: that would not come
+    /// again as it was.
     Verdict,
 }
 
@@ -112,6 +115,13 @@ pub struct Stats {
     pub duplicates: [u64; 5],
     /// Events too old for every window.
     pub late_dropped: [u64; 5],
+    /// By card of the rules in force; they begin anew when the rules change.
+    pub cards: Vec<CardStats>,
+}
+
+/// What has come of one card's rules.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CardStats {
     /// Accounts in each band of the card now, `unknown` last.
     pub accounts_by_band: Vec<u64>,
     /// Published band changes, by (from, to) as positions in `accounts_by_band`.
@@ -134,20 +144,17 @@ pub struct AlertStats {
 }
 
 impl Engine {
-    /// An engine that knows no account yet. Verdicts of task times before `publish_from` set the
-    /// bands in silence.
+    /// An engine that knows no account yet and judges every one by `card`. Verdicts of task times
+    /// before `publish_from` set bands and alerts in silence.
     pub fn new(card: Arc<Scorecard>, publish_from: EventTime) -> Engine {
-        let bands = card.bands.len();
-        let plan = Plan::new(&card);
+        Engine::with_rules(Arc::new(Rules::one(card)), publish_from)
+    }
+
+    /// The same with several cards to choose from.
+    pub fn with_rules(rules: Arc<Rules>, publish_from: EventTime) -> Engine {
         Engine {
-            store_keys: StoreKeys::new(&plan),
-            plan,
-            stats: Stats {
-                accounts_by_band: vec![0; bands + 1],
-                alerts: vec![AlertStats::default(); card.alerts.len()],
-                ..Stats::default()
-            },
-            card,
+            stats: Stats { cards: no_card_stats(&rules), ..Stats::default() },
+            rules,
             publish_from,
             now: EventTime::MIN,
             slots: HashTable::new(),
@@ -158,12 +165,33 @@ impl Engine {
             changed: Vec::new(),
             breakdown: Breakdown::default(),
             alert_steps: Vec::new(),
+            warmed: false,
         }
     }
 
     /// The rules in force.
-    pub fn card(&self) -> &Arc<Scorecard> {
-        &self.card
+    pub fn rules(&self) -> &Arc<Rules> {
+        &self.rules
+    }
+
+    /// Judges every account by other rules from now on. Accounts whose card says the same as before
+    /// notice nothing; the others are judged at once, and what changes is put down to the rules.
+    pub fn change_rules(&mut self, rules: Arc<Rules>) {
+        let old = std::mem::replace(&mut self.rules, rules);
+        self.stats.cards = no_card_stats(&self.rules);
+        for slot in 0..self.accounts.len() {
+            let account = &mut self.accounts[slot];
+            let before = &old.sets()[account.set as usize];
+            let chosen = self.rules.choose(account.aggregate.profile());
+            account.set = chosen as u32;
+            let card = &self.rules.sets()[chosen].card;
+            if before.card.hash == card.hash {
+                let stats = &mut self.stats.cards[chosen];
+                stats.note_account(account.band.current(), account.firing_set());
+            } else {
+                self.change_card(slot as u32, before);
+            }
+        }
     }
 
     /// Task time.
@@ -215,12 +243,18 @@ impl Engine {
             Some(slot) => (slot, false),
             // Nothing is known of the account, so there is no profile to forget.
             None if event.body == Body::ProfileGone => return,
-            None => (self.create(&event.account_id), true),
+            None => {
+                let profile = match &event.body {
+                    Body::Profile(profile) => Some(&**profile),
+                    _ => None,
+                };
+                (self.create(&event.account_id, self.rules.choose(profile)), true)
+            }
         };
         let account = &mut self.accounts[slot as usize];
-        let horizon = self.card.item_horizon;
+        let plan = &self.rules.sets()[account.set as usize].plan;
         let source = event.body.source();
-        let applied = account.aggregate.apply(event, &self.plan, horizon, self.now);
+        let applied = account.aggregate.apply(event, plan, self.now);
         let (first_moved, count) = match applied {
             Applied::Duplicate => {
                 self.stats.duplicates[source as usize] += 1;
@@ -235,17 +269,20 @@ impl Engine {
         // Compaction may remove a profile's own record before anybody could replay it.
         let lasting = source == Source::Profile;
         self.note_change(slot, if lasting { Change::Verdict } else { Change::State });
-        if created || first_moved || source == Source::Profile {
+        if source == Source::Profile && self.choose_card(slot) {
+            // Judged anew by the card that the profile asks for.
+        } else if created || first_moved || source == Source::Profile {
             self.read_scored(slot);
             self.judge(slot);
         } else {
             // The deadline may now be earlier than anything asks for; waking finds out.
             let mut deadline = self.accounts[slot as usize].deadline;
             let mut moved = false;
-            for i in 0..self.plan.fed_by[source as usize].len() {
-                let measure = self.plan.fed_by[source as usize][i];
-                if self.plan.scored[measure] {
-                    let (until, measure_moved) = self.read(slot, measure);
+            let rules = Arc::clone(&self.rules);
+            let plan = &rules.sets()[self.accounts[slot as usize].set as usize].plan;
+            for measure in &plan.fed_by[source as usize] {
+                if plan.scored[*measure] {
+                    let (until, measure_moved) = self.read(slot, *measure);
                     deadline = deadline.min(until);
                     moved |= measure_moved;
                 }
@@ -334,28 +371,38 @@ impl Engine {
         &self.accounts[slot as usize].id
     }
 
-    /// The keys of what the card has accounts keep, as checkpoints name them.
-    pub fn store_keys(&self) -> impl Iterator<Item = StoreKey> {
-        self.store_keys.all()
+    /// The slot of an account, if it is known.
+    pub fn find(&self, account_id: &str) -> Option<u32> {
+        self.slot_of(account_id)
     }
 
     /// What a checkpoint of the account in a slot holds.
     pub fn keep(&self, slot: u32, stamp: &Stamp, unreported: bool) -> KeptAccount<'_> {
         let account = &self.accounts[slot as usize];
+        let RuleSet { card, store_keys, .. } = self.set_of(slot);
         KeptAccount::new(
             stamp,
             unreported,
-            card_mark(&self.card.hash),
+            card_mark(&card.hash),
             account.sequence,
-            account.band.keep(&self.card),
+            account.band.keep(card),
             account.published.as_ref().map(Published::keep),
-            account.alerts.as_ref().map(|alerts| alerts.keep(&self.card)),
-            account.aggregate.keep(&self.store_keys),
+            account.alerts.as_ref().map(|alerts| alerts.keep(card)),
+            account.aggregate.keep(store_keys),
         )
     }
 
+    /// Knows a card that accounts to be put back were judged by, though no account is any more.
+    pub fn know_card(&mut self, card: Arc<Scorecard>) {
+        if self.rules.cards().all(|known| known.hash != card.hash) {
+            self.rules = Arc::new(self.rules.with_former(card));
+            self.stats.cards = no_card_stats(&self.rules);
+        }
+    }
+
     /// Puts an account back as it was kept, over what is known of it; returns its slot. Until
-    /// [`Engine::thaw`] nothing of it is judged.
+    /// [`Engine::thaw`] nothing of it is judged. One whose card is not known goes over to the one
+    /// its profile asks for as far as names say the same.
     ///
     /// # Errors
     /// When `kept` says what no account can.
@@ -364,19 +411,28 @@ impl Engine {
         account_id: &str,
         kept: KeptAccount<'_>,
     ) -> Result<u32, SnapshotError> {
-        let aggregate = Aggregate::restore(kept.aggregate, &self.plan, &self.store_keys)?;
-        let band = BandState::restore(&kept.band, &self.card)?;
-        // By other rules the parts of the score were others: they cannot be compared with.
-        let same_rules = kept.card == card_mark(&self.card.hash);
-        let alerts = match (kept.alerts, self.card.alerts.is_empty()) {
-            (Some(kept), false) => Some(AlertBook::restore(kept, &self.card, same_rules)?),
+        let rules = Arc::clone(&self.rules);
+        let own = rules.cards().position(|card| card_mark(&card.hash) == kept.card);
+        let set = match own {
+            Some(own) => own,
+            None => rules.choose(kept.aggregate.profile()?.as_ref()),
+        };
+        let RuleSet { card, plan, store_keys } = &rules.sets()[set];
+        let same_rules = own.is_some();
+        let aggregate = Aggregate::restore(kept.aggregate, plan, store_keys, same_rules)?;
+        let band = BandState::restore(&kept.band, card)?;
+        let alerts = match (kept.alerts, card.alerts.is_empty()) {
+            (Some(kept), false) => Some(AlertBook::restore(kept, card, same_rules)?),
             (None, false) => Some(AlertBook::new()),
             (_, true) => None,
         };
+        // By other rules the parts of the score were others: they cannot be compared with.
         let comparable = kept.published.filter(|_| same_rules);
-        let published = comparable.map(|kept| Published::restore(kept, &self.card)).transpose()?;
-        let slot = self.slot_of(account_id).unwrap_or_else(|| self.create(account_id));
+        let published = comparable.map(|kept| Published::restore(kept, card)).transpose()?;
+        let slot = self.slot_of(account_id).unwrap_or_else(|| self.create(account_id, set));
         let account = &mut self.accounts[slot as usize];
+        account.set = set as u32;
+        account.measures = no_measures(card);
         account.aggregate = aggregate;
         account.band = band;
         account.alerts = alerts.map(Box::new);
@@ -386,7 +442,7 @@ impl Engine {
     }
 
     /// Takes an account out again that was put back, if it was. Its slot goes to the account that
-    /// had the last one: returns the two, or one where it was the last itself.
+    /// had the last one: returns both slots, which are the same where it was the last itself.
     pub fn take_out(&mut self, account_id: &str) -> Option<(u32, u32)> {
         let slot = self.slot_of(account_id)?;
         let hash = xxh3_64(account_id.as_bytes());
@@ -403,21 +459,23 @@ impl Engine {
         Some((slot, last))
     }
 
-    /// The slot of an account, if it is known.
-    pub fn find(&self, account_id: &str) -> Option<u32> {
-        self.slot_of(account_id)
-    }
-
     /// Takes an event again that was taken at `at` in an earlier life, and decides nothing. Only
     /// before [`Engine::thaw`].
     pub fn replay(&mut self, event: &Event<'_>, at: EventTime) {
         let slot = match self.slot_of(&event.account_id) {
             Some(slot) => slot,
             None if event.body == Body::ProfileGone => return,
-            None => self.create(&event.account_id),
+            None => {
+                let profile = match &event.body {
+                    Body::Profile(profile) => Some(&**profile),
+                    _ => None,
+                };
+                self.create(&event.account_id, self.rules.choose(profile))
+            }
         };
-        let aggregate = &mut self.accounts[slot as usize].aggregate;
-        match aggregate.apply(event, &self.plan, self.card.item_horizon, at) {
+        let account = &mut self.accounts[slot as usize];
+        let plan = &self.rules.sets()[account.set as usize].plan;
+        match account.aggregate.apply(event, plan, at) {
             Applied::Duplicate => return,
             Applied::Restated | Applied::LateDropped { .. } | Applied::Counted { .. } => {}
         }
@@ -437,13 +495,10 @@ impl Engine {
     ) {
         self.publish_from = publish_from;
         self.now = now.max(self.now);
-        let unknown = self.card.bands.len();
-        self.stats.accounts_by_band.fill(0);
+        self.stats.cards = no_card_stats(&self.rules);
         for account in &self.accounts {
-            let band = account.band.current().unwrap_or(unknown);
-            self.stats.accounts_by_band[band] += 1;
-            let firing = account.alerts.as_ref().map_or(0, |alerts| alerts.firing_set());
-            self.stats.note_firing(0, firing);
+            let stats = &mut self.stats.cards[account.set as usize];
+            stats.note_account(account.band.current(), account.firing_set());
         }
         for slot in 0..self.accounts.len() as u32 {
             if kept_at(slot) > self.now {
@@ -454,7 +509,7 @@ impl Engine {
                 if let Some(alerts) = &mut self.accounts[slot as usize].alerts {
                     alerts.go_on_with(self.breakdown.score, self.now);
                 }
-                self.judge(slot);
+                self.judge_for(slot, Cause::Score, None);
             }
             let account = &mut self.accounts[slot as usize];
             self.timers.schedule(slot, account.deadline, &mut account.queued);
@@ -501,16 +556,18 @@ impl Engine {
         self.slots.find(hash, is_it).map(|(_, slot)| *slot)
     }
 
-    fn create(&mut self, account_id: &str) -> u32 {
+    fn create(&mut self, account_id: &str, set: usize) -> u32 {
         let slot = u32::try_from(self.accounts.len()).expect("memory ends before 2^32 accounts");
         let hash = xxh3_64(account_id.as_bytes());
         self.slots.insert_unique(hash, (hash, slot), |(hash, _)| *hash);
+        let RuleSet { card, plan, .. } = &self.rules.sets()[set];
         self.accounts.push(Account {
             id: account_id.into(),
-            aggregate: Aggregate::new(&self.plan),
-            measures: self.card.measures().map(|m| MeasureScore::new(m, None, false)).collect(),
+            set: set as u32,
+            aggregate: Aggregate::new(plan),
+            measures: no_measures(card),
             band: BandState::new(),
-            alerts: (!self.card.alerts.is_empty()).then(|| Box::new(AlertBook::new())),
+            alerts: (!card.alerts.is_empty()).then(|| Box::new(AlertBook::new())),
             published: None,
             sequence: 0,
             deadline: EventTime::MAX,
@@ -518,19 +575,74 @@ impl Engine {
             touched: false,
             change: None,
         });
-        *self.stats.accounts_by_band.last_mut().expect("`unknown` is always there") += 1;
+        self.stats.cards[set].note_account(None, 0);
         slot
+    }
+
+    /// The card and plan by which an account is judged.
+    fn set_of(&self, slot: u32) -> &RuleSet {
+        &self.rules.sets()[self.accounts[slot as usize].set as usize]
+    }
+
+    /// Has the account judged by the card that its profile asks for; `false` if it is already.
+    fn choose_card(&mut self, slot: u32) -> bool {
+        let account = &mut self.accounts[slot as usize];
+        let chosen = self.rules.choose(account.aggregate.profile());
+        if chosen == account.set as usize {
+            return false;
+        }
+        let rules = Arc::clone(&self.rules);
+        let before = account.set as usize;
+        account.set = chosen as u32;
+        self.stats.cards[before].drop_account(account.band.current(), account.firing_set());
+        self.change_card(slot, &rules.sets()[before]);
+        true
+    }
+
+    /// Takes an account over from the card `before` to the one it has now, and judges it.
+    fn change_card(&mut self, slot: u32, before: &RuleSet) {
+        let account = &mut self.accounts[slot as usize];
+        let set = &self.rules.sets()[account.set as usize];
+        let (old, new) = (&before.card, &set.card);
+        let band_before = account.band.current();
+        account.aggregate.change_plan(&before.plan, &set.plan, self.now);
+        account.measures = no_measures(new);
+        account.band.in_bands_of(old, new);
+        let is_gone = band_before.is_some() && account.band.current().is_none();
+        let left = band_before.filter(|_| is_gone).map(|band| old.bands[band].name.as_str().into());
+        if let Some(published) = &mut account.published {
+            *published = published.in_parts_of(old, new);
+        }
+        let mut alerts = account.alerts.take().unwrap_or_default();
+        let ended = alerts.change_card(old, new, self.now);
+        account.alerts = (!new.alerts.is_empty()).then_some(alerts);
+        let stats = &mut self.stats.cards[account.set as usize];
+        stats.note_account(account.band.current(), account.firing_set());
+        self.note_change(slot, Change::Verdict);
+        self.read_scored(slot);
+        self.judge_for(slot, Cause::Rules, left);
+        for step in ended {
+            self.publish(slot, Decision::Alert(step), Cause::Rules, None, Vec::new());
+            let verdict = self.verdicts.back_mut().expect("it has just been added");
+            verdict.card = Arc::clone(old);
+            verdict.band = band_before;
+            verdict.sub_band = None;
+        }
+        self.touch(slot);
+        let account = &mut self.accounts[slot as usize];
+        self.timers.schedule(slot, account.deadline, &mut account.queued);
     }
 
     /// Looks at an account whose deadline has come.
     fn wake(&mut self, slot: u32) {
         let moved = self.read_scored(slot);
         let account = &mut self.accounts[slot as usize];
-        let verdict_deadline = account.verdict_deadline(&self.card);
+        let card = &self.rules.sets()[account.set as usize].card;
+        let verdict_deadline = account.verdict_deadline(card);
         // Where no measure moved, only the end of a grace, of a dwell or of an alert's clock has
         // anything to say. Most looks are of the kind that an event in the meantime has made
         // unnecessary.
-        if moved || verdict_deadline <= self.now || self.card.grace > Span::ZERO {
+        if moved || verdict_deadline <= self.now || card.grace > Span::ZERO {
             self.judge(slot);
         } else {
             account.deadline = account.deadline.min(verdict_deadline);
@@ -543,8 +655,8 @@ impl Engine {
     fn read_scored(&mut self, slot: u32) -> bool {
         let mut deadline = EventTime::MAX;
         let mut moved = false;
-        for measure in 0..self.plan.reads.len() {
-            if self.plan.scored[measure] {
+        for measure in 0..self.set_of(slot).plan.reads.len() {
+            if self.set_of(slot).plan.scored[measure] {
                 let (until, measure_moved) = self.read(slot, measure);
                 deadline = deadline.min(until);
                 moved |= measure_moved;
@@ -557,11 +669,10 @@ impl Engine {
     /// Reads one measure; returns when it can change without an event, and whether it has changed.
     fn read(&mut self, slot: u32, measure: usize) -> (EventTime, bool) {
         let account = &mut self.accounts[slot as usize];
-        let rule = &self.plan.measures[measure];
-        let read = &self.plan.reads[measure];
-        let reading = account.aggregate.read(rule, read, &self.plan, self.now);
+        let plan = &self.rules.sets()[account.set as usize].plan;
+        let reading = account.aggregate.read(measure, plan, self.now);
         let until = match reading.value {
-            Some(value) if value >= self.plan.settled_from[measure] => EventTime::MAX,
+            Some(value) if value >= plan.settled_from[measure] => EventTime::MAX,
             _ => reading.until,
         };
         let known = &mut account.measures[measure];
@@ -569,20 +680,36 @@ impl Engine {
         if reading.value.is_some() && reading.value == known.value() {
             return (until, false);
         }
-        let found = MeasureScore::new(rule, reading.value, reading.stale);
+        let found = MeasureScore::new(&plan.measures[measure], reading.value, reading.absence);
         let moved = found != *known;
+        self.warmed |= moved && known.status() == MeasureStatus::WarmingUp;
         *known = found;
         (until, moved)
     }
 
     /// Works out score and band at the present task time, and the deadline left.
     fn judge(&mut self, slot: u32) {
+        let cause = if self.warmed { Cause::Rules } else { Cause::Score };
+        self.judge_for(slot, cause, None);
+    }
+
+    /// The same, and whose doing it is. `left` names the account's band where the card has none of
+    /// that name: then it is left whatever the score.
+    fn judge_for(&mut self, slot: u32, cause: Cause, left: Option<CompactString>) {
+        self.warmed = false;
+        let rules = Arc::clone(&self.rules);
+        let card = &*rules.sets()[self.accounts[slot as usize].set as usize].card;
         let grace_ends = self.fill_breakdown(slot);
         let in_grace = self.now < grace_ends;
-        let card = &*self.card;
         let account = &mut self.accounts[slot as usize];
         let band_before = account.band;
-        let step = account.band.step(card, self.breakdown.score, self.now);
+        // Where the rules moved, the account has nothing to prove.
+        let step = match cause {
+            Cause::Score => account.band.step(card, self.breakdown.score, self.now),
+            Cause::Rules => {
+                account.band.settle(card, self.breakdown.score, left.is_some(), self.now)
+            }
+        };
         let mut decided = account.band != band_before;
         if let Some(alerts) = &mut account.alerts {
             let moment = Moment {
@@ -596,8 +723,10 @@ impl Engine {
                 last_usage: account.aggregate.last_at(Source::Usage),
             };
             let fired_before = alerts.firing_set();
-            decided |= alerts.step(card, &moment, &mut self.alert_steps);
-            self.stats.note_firing(fired_before, alerts.firing_set());
+            let muted = cause == Cause::Rules && !rules.alerts_on_change();
+            decided |= alerts.step(card, &moment, muted, &mut self.alert_steps);
+            let stats = &mut self.stats.cards[account.set as usize];
+            stats.note_firing(fired_before, alerts.firing_set());
         }
         account.deadline = account.deadline.min(account.verdict_deadline(card));
         if in_grace {
@@ -608,14 +737,14 @@ impl Engine {
             self.note_change(slot, Change::Verdict);
         }
         if step.is_some() || !self.alert_steps.is_empty() {
-            self.decide(slot, step);
+            self.decide(slot, step, cause, left);
         }
     }
 
     /// Works out the score at the present task time; returns when the account's grace ends.
     fn fill_breakdown(&mut self, slot: u32) -> EventTime {
-        let card = &*self.card;
         let account = &self.accounts[slot as usize];
+        let card = &self.rules.sets()[account.set as usize].card;
         let grace_ends = account.grace_ends(card);
         let value_of = |measure: usize| account.measures[measure].value();
         let profile = account.aggregate.profile();
@@ -626,36 +755,44 @@ impl Engine {
 
     /// Publishes what was decided at this look, as far as it is to be published. All of it is told
     /// against the verdicts published before.
-    fn decide(&mut self, slot: u32, step: Option<BandStep>) {
+    fn decide(
+        &mut self,
+        slot: u32,
+        step: Option<BandStep>,
+        cause: Cause,
+        left: Option<CompactString>,
+    ) {
         // Reasons name values. Those that could not move their sub-scores any more were let be.
-        for measure in 0..self.plan.reads.len() {
-            if self.plan.scored[measure] {
+        for measure in 0..self.set_of(slot).plan.reads.len() {
+            if self.set_of(slot).plan.scored[measure] {
                 self.read(slot, measure);
             }
         }
+        let card = Arc::clone(&self.set_of(slot).card);
         let account = &self.accounts[slot as usize];
         let movements = Published::movements(
             account.published.as_ref(),
-            &self.card,
+            &card,
             &account.measures,
             &self.breakdown,
         );
-        if let Some(step) = step {
-            self.change_band(slot, step, &movements);
+        if let Some(BandStep { from, to }) = step {
+            let silent = self.now < self.publish_from;
+            self.stats.cards[account.set as usize].note_band_change(from, to, silent);
+            if !silent {
+                let decision = Decision::BandChange { from, to };
+                self.publish(slot, decision, cause, left, movements.clone());
+            }
         }
         let mut steps = std::mem::take(&mut self.alert_steps);
         for mut step in steps.drain(..) {
-            if let AlertKind::Measure { measure, .. } = self.card.alerts[step.rule].kind {
-                let value = self.accounts[slot as usize].measures[measure].value();
-                step.evidence = Evidence::Value(value);
+            let account = &self.accounts[slot as usize];
+            if let AlertKind::Measure { measure, .. } = card.alerts[step.rule].kind {
+                step.evidence = Evidence::Value(account.measures[measure].value());
             }
-            let stats = &mut self.stats.alerts[step.rule];
-            match step.change {
-                AlertChange::Fired => stats.fired += 1,
-                AlertChange::Escalated { .. } => stats.escalated += 1,
-                AlertChange::Resolved { .. } => stats.resolved += 1,
-            }
-            let sequence = self.publish(slot, Decision::Alert(step), movements.clone());
+            self.stats.cards[account.set as usize].note_alert(&step);
+            let decision = Decision::Alert(step);
+            let sequence = self.publish(slot, decision, cause, None, movements.clone());
             if let Some(alerts) = &mut self.accounts[slot as usize].alerts {
                 alerts.fired_as(step.rule, sequence);
             }
@@ -665,24 +802,16 @@ impl Engine {
         account.published = Some(Published::new(&account.measures, &self.breakdown));
     }
 
-    fn change_band(&mut self, slot: u32, step: BandStep, movements: &[Movement]) {
-        let BandStep { from, to } = step;
-        let unknown = self.card.bands.len();
-        let key = (from.unwrap_or(unknown), to.unwrap_or(unknown));
-        self.stats.accounts_by_band[key.0] -= 1;
-        self.stats.accounts_by_band[key.1] += 1;
-        if self.now < self.publish_from {
-            return;
-        }
-        self.publish(slot, Decision::BandChange { from, to }, movements.to_vec());
-        match self.stats.transitions.iter_mut().find(|(known, _)| *known == key) {
-            Some((_, count)) => *count += 1,
-            None => self.stats.transitions.push((key, 1)),
-        }
-    }
-
     /// Adds a verdict on the account as it is now, and returns its number.
-    fn publish(&mut self, slot: u32, decision: Decision, movements: Vec<Movement>) -> u64 {
+    fn publish(
+        &mut self,
+        slot: u32,
+        decision: Decision,
+        cause: Cause,
+        left: Option<CompactString>,
+        movements: Vec<Movement>,
+    ) -> u64 {
+        let card = Arc::clone(&self.set_of(slot).card);
         let account = &mut self.accounts[slot as usize];
         account.sequence += 1;
         let profile = account.aggregate.profile();
@@ -692,18 +821,18 @@ impl Engine {
             account_id: account.id.clone(),
             sequence: account.sequence,
             at: self.now,
-            card: Arc::clone(&self.card),
             decision,
+            cause,
+            left,
             score,
             band,
-            sub_band: band.and_then(|band| self.card.bands[band].sub_band(score, profile)),
+            sub_band: band.and_then(|band| card.bands[band].sub_band(score, profile)),
             previous_score: account.published.as_ref().and_then(|published| published.score),
             coverage: self.breakdown.coverage,
             movements,
             name: profile.and_then(|profile| profile.name.clone()),
-            owner: profile
-                .and_then(|profile| profile.owner.clone())
-                .or_else(|| self.card.owner.clone()),
+            owner: profile.and_then(|profile| profile.owner.clone()).or_else(|| card.owner.clone()),
+            card,
         });
         account.sequence
     }
@@ -726,14 +855,15 @@ impl Engine {
 
     fn snapshot_of(&mut self, slot: u32) -> Snapshot {
         // All measures, the watched ones too. What moved in between has had its deadline already.
-        for measure in 0..self.plan.reads.len() {
+        for measure in 0..self.set_of(slot).plan.reads.len() {
             self.read(slot, measure);
         }
-        let card = &self.card;
+        let card = &self.set_of(slot).card;
         let account = &self.accounts[slot as usize];
         let value_of = |measure: usize| account.measures[measure].value();
         let profile = account.aggregate.profile();
         Snapshot {
+            card: Arc::clone(card),
             account_id: account.id.clone(),
             as_of: self.now,
             measures: account.measures.clone(),
@@ -748,11 +878,71 @@ impl Engine {
     }
 }
 
+/// No account judged by any card yet.
+fn no_card_stats(rules: &Rules) -> Vec<CardStats> {
+    let none = |card: &Arc<Scorecard>| CardStats {
+        accounts_by_band: vec![0; card.bands.len() + 1],
+        transitions: Vec::new(),
+        alerts: vec![AlertStats::default(); card.alerts.len()],
+    };
+    rules.cards().map(none).collect()
+}
+
+/// Nothing read yet.
+fn no_measures(card: &Scorecard) -> Box<[MeasureScore]> {
+    card.measures().map(|measure| MeasureScore::new(measure, None, Absence::NoData)).collect()
+}
+
 impl Stats {
     /// Drops the counts of what is so now, and keeps those that only grow.
     pub fn forget_what_is_now(&mut self) {
-        self.accounts_by_band.clear();
-        self.alerts.iter_mut().for_each(|alert| alert.firing = 0);
+        for card in &mut self.cards {
+            card.accounts_by_band.clear();
+            card.alerts.iter_mut().for_each(|alert| alert.firing = 0);
+        }
+    }
+}
+
+impl CardStats {
+    /// A band's position in `accounts_by_band`.
+    fn place(&self, band: Option<usize>) -> usize {
+        band.unwrap_or(self.accounts_by_band.len() - 1)
+    }
+
+    /// An account of this band, with the rules that fire for it as a set of bits.
+    fn note_account(&mut self, band: Option<usize>, firing: u64) {
+        let place = self.place(band);
+        self.accounts_by_band[place] += 1;
+        self.note_firing(0, firing);
+    }
+
+    /// It is gone to another card.
+    fn drop_account(&mut self, band: Option<usize>, firing: u64) {
+        let place = self.place(band);
+        self.accounts_by_band[place] -= 1;
+        self.note_firing(firing, 0);
+    }
+
+    fn note_band_change(&mut self, from: Option<usize>, to: Option<usize>, silent: bool) {
+        let key = (self.place(from), self.place(to));
+        self.accounts_by_band[key.0] -= 1;
+        self.accounts_by_band[key.1] += 1;
+        if silent {
+            return;
+        }
+        match self.transitions.iter_mut().find(|(known, _)| *known == key) {
+            Some((_, count)) => *count += 1,
+            None => self.transitions.push((key, 1)),
+        }
+    }
+
+    fn note_alert(&mut self, step: &AlertStep) {
+        let stats = &mut self.alerts[step.rule];
+        match step.change {
+            AlertChange::Fired => stats.fired += 1,
+            AlertChange::Escalated { .. } => stats.escalated += 1,
+            AlertChange::Resolved { .. } => stats.resolved += 1,
+        }
     }
 
     /// Keeps count of the rules that fire, each a bit of a set.
@@ -771,6 +961,11 @@ impl Stats {
 }
 
 impl Account {
+    /// The rules that fire for it, each a bit of a set.
+    fn firing_set(&self) -> u64 {
+        self.alerts.as_ref().map_or(0, |alerts| alerts.firing_set())
+    }
+
     /// At or before the next moment at which band or alerts change by time alone.
     fn verdict_deadline(&self, card: &Scorecard) -> EventTime {
         let alerts = self.alerts.as_ref().map_or(EventTime::MAX, |alerts| alerts.deadline());

@@ -1,5 +1,6 @@
 //! Verdicts as records: key, CloudEvents headers in Kafka's binary content mode, JSON payload.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::scorecard::{Severity, Urgency};
@@ -19,7 +20,7 @@ pub struct EncodedRecord {
 }
 
 /// The payload of `barometer.band_changed.v1`.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct BandChanged<'a> {
     /// The account.
     pub account_id: &'a str,
@@ -35,6 +36,8 @@ pub struct BandChanged<'a> {
     pub from: &'a str,
     /// The band entered.
     pub to: &'a str,
+    /// `score`, or `rules` where the account is judged by others than before.
+    pub cause: &'static str,
     /// The part of the band entered that holds the account, if it has parts.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sub_band: Option<&'a str>,
@@ -72,7 +75,7 @@ pub struct BandChanged<'a> {
 }
 
 /// One part of a score that moved.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct Change<'a> {
     /// The measure's or gate's id in the card; `start_and_clamp` under `signed`.
     pub id: &'a str,
@@ -95,7 +98,7 @@ pub struct Change<'a> {
 
 /// The payload of `barometer.alert_fired.v1` and `barometer.alert_resolved.v1`. It maps one to one
 /// onto what Alertmanager, PagerDuty and Slack take.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct Alert<'a> {
     /// Account and rule: the same for all records of one episode, and of later ones of the rule.
     pub dedup_key: String,
@@ -133,6 +136,8 @@ pub struct Alert<'a> {
     pub coverage: f64,
     /// Sources whose outage holds this account's clock.
     pub degraded: Vec<&'a str>,
+    /// `score`, or `rules` where the account is judged by others than before.
+    pub cause: &'static str,
     /// One line, at most 1,024 characters.
     pub summary: String,
     /// Sentences: why it fired or ended, then what moved the score most.
@@ -185,7 +190,7 @@ pub fn encode(verdict: &Verdict, source: &str) -> EncodedRecord {
             ("ce_source", source.to_owned()),
             ("ce_subject", verdict.account_id.to_string()),
             ("ce_time", verdict.at.to_string()),
-            ("ce_dataschema", format!("barometer/{schema}")),
+            ("ce_dataschema", format!("urn:barometer:{schema}")),
             ("content-type", "application/json".to_owned()),
         ],
         payload: json.expect("strings and numbers always become JSON"),
@@ -205,8 +210,9 @@ fn band_changed(verdict: &Verdict, from: Option<usize>, to: Option<usize>) -> Ba
         name: verdict.name.as_deref(),
         owner: verdict.owner.as_deref(),
         sequence: verdict.sequence,
-        from: band_name(card, from),
+        from: verdict.left.as_deref().unwrap_or(band_name(card, from)),
         to: band_name(card, to),
+        cause: verdict.cause.name(),
         sub_band: advice.sub_band,
         entered_at: verdict.at,
         score: verdict.score,
@@ -250,6 +256,7 @@ fn alert<'a>(verdict: &'a Verdict, step: &AlertStep) -> Alert<'a> {
         previous_score: verdict.previous_score,
         coverage: verdict.coverage,
         degraded: Vec::new(),
+        cause: verdict.cause.name(),
         summary: wording::summary(verdict),
         explanation: wording::explanation(verdict),
         changes: changes(verdict),
@@ -303,6 +310,7 @@ fn change<'a>(verdict: &'a Verdict, movement: &Movement) -> Change<'a> {
             (gate.id.as_str(), None, Some(wording::gate_reason(gate, movement.points)))
         }
         Part::StartAndClamp => ("start_and_clamp", None, None),
+        Part::Rules => ("rules", None, Some("the rules changed".to_owned())),
     };
     Change {
         id,

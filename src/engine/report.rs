@@ -3,7 +3,10 @@
 //! A [`Snapshot`] is the little that has to be kept of an account to write its report later; the
 //! scores themselves are worked out again from it, by the same code as ever.
 
+use std::sync::Arc;
+
 use compact_str::CompactString;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::score::{Breakdown, MeasureScore, MeasureStatus, dimension_score};
@@ -14,6 +17,8 @@ use super::verdict::{AlertStanding, BandState, band_name};
 /// What is kept of an account for its report.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Snapshot {
+    /// The rules it is judged by.
+    pub card: Arc<Scorecard>,
     /// The account.
     pub account_id: CompactString,
     /// Task time of the snapshot.
@@ -32,15 +37,16 @@ pub struct Snapshot {
 
 impl Snapshot {
     /// The score with all its parts.
-    pub fn breakdown(&self, card: &Scorecard) -> Breakdown {
+    pub fn breakdown(&self) -> Breakdown {
         let mut breakdown = Breakdown::default();
-        breakdown.fill(card, &self.measures, |gate| self.gate_holds[gate], self.in_grace);
+        breakdown.fill(&self.card, &self.measures, |gate| self.gate_holds[gate], self.in_grace);
         breakdown
     }
 
     /// Whether a reader of the report would see a difference, apart from its time.
     pub fn says_the_same_as(&self, other: &Snapshot) -> bool {
-        self.measures == other.measures
+        self.card.hash == other.card.hash
+            && self.measures == other.measures
             && self.gate_holds == other.gate_holds
             && self.in_grace == other.in_grace
             && self.band == other.band
@@ -48,8 +54,9 @@ impl Snapshot {
     }
 
     /// The report as people and programs read it.
-    pub fn report<'a>(&'a self, card: &'a Scorecard) -> AccountReport<'a> {
-        let breakdown = self.breakdown(card);
+    pub fn report(&self) -> AccountReport<'_> {
+        let card = &*self.card;
+        let breakdown = self.breakdown();
         let name = |band| band_name(card, band);
         let mut first = 0;
         let dimensions = card.dimensions.iter().map(|dimension| {
@@ -81,6 +88,7 @@ impl Snapshot {
                         weight: share.weight,
                         contribution: share.contribution,
                         status: measure.status().name(),
+                        reason: measure.status().reason(),
                     })
                     .collect(),
             }
@@ -146,7 +154,7 @@ fn alert_report<'a>(card: &'a Scorecard, standing: &AlertStanding) -> AlertRepor
 
 /// Everything about one account (domain page, section 7). Contributions and gate effects sum to the
 /// score, to 1e-9. Nothing is rounded.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct AccountReport<'a> {
     /// The account.
     pub account_id: &'a str,
@@ -177,7 +185,7 @@ pub struct AccountReport<'a> {
 }
 
 /// One dimension of a report.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct DimensionReport<'a> {
     /// Its id in the card.
     pub id: &'a str,
@@ -196,7 +204,7 @@ pub struct DimensionReport<'a> {
 }
 
 /// One measure of a report.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct MeasureReport<'a> {
     /// Its id in the card.
     pub id: &'a str,
@@ -217,10 +225,13 @@ pub struct MeasureReport<'a> {
     pub contribution: f64,
     /// `ok`, `stale` or `missing`.
     pub status: &'static str,
+    /// Why it is missing, where that needs saying: `warming up` after a change of rules.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<&'static str>,
 }
 
 /// A gate that holds.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct GateReport<'a> {
     /// Its id in the card.
     pub id: &'a str,
@@ -231,7 +242,7 @@ pub struct GateReport<'a> {
 }
 
 /// An alert that is pending or firing.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct AlertReport<'a> {
     /// The rule's id in the card.
     pub rule: &'a str,

@@ -3,6 +3,7 @@
 //! Everything is worked out anew from the sub-scores at each call: no running sum that could drift.
 //! Contributions plus gate effects sum to the score.
 
+use super::aggregate::Absence;
 use super::scorecard::{Combine, Dimension, GateEffect, Measure, Missing, Redistribute};
 use super::scorecard::{Scorecard, TOLERANCE};
 
@@ -15,6 +16,8 @@ pub enum MeasureStatus {
     Missing,
     /// Its data is older than `stale_after`.
     Stale,
+    /// The rules are newer than the history kept for them.
+    WarmingUp,
 }
 
 impl MeasureStatus {
@@ -22,9 +25,14 @@ impl MeasureStatus {
     pub fn name(self) -> &'static str {
         match self {
             MeasureStatus::Ok => "ok",
-            MeasureStatus::Missing => "missing",
+            MeasureStatus::Missing | MeasureStatus::WarmingUp => "missing",
             MeasureStatus::Stale => "stale",
         }
+    }
+
+    /// What more there is to say to the name.
+    pub fn reason(self) -> Option<&'static str> {
+        (self == MeasureStatus::WarmingUp).then_some("warming up")
     }
 }
 
@@ -37,17 +45,23 @@ pub struct MeasureScore {
     sub_score: f64,
 }
 
-/// Stands for a value that is stale. Any other NaN stands for one that is missing.
+/// Stands for a value that is stale. A NaN that is not one of these stands for one that is missing.
 const STALE: f64 = f64::from_bits(f64::NAN.to_bits() | 1);
+/// Stands for a value that cannot be told yet.
+const WARMING_UP: f64 = f64::from_bits(f64::NAN.to_bits() | 2);
 
 impl MeasureScore {
-    /// Puts `value` through the measure's curve; `stale` says why there is none.
-    pub fn new(measure: &Measure, value: Option<f64>, stale: bool) -> MeasureScore {
+    /// Puts `value` through the measure's curve; `absence` says why there is none.
+    pub fn new(measure: &Measure, value: Option<f64>, absence: Absence) -> MeasureScore {
         let known = value.and_then(|value| Some((value, measure.curve.sub_score(value)?)));
         match known {
             Some((value, sub_score)) => MeasureScore { value, sub_score },
             None => MeasureScore {
-                value: if stale { STALE } else { f64::NAN },
+                value: match absence {
+                    Absence::NoData => f64::NAN,
+                    Absence::Stale => STALE,
+                    Absence::WarmingUp => WARMING_UP,
+                },
                 sub_score: match measure.missing {
                     Missing::Redistribute => f64::NAN,
                     Missing::CountAs(sub_score) => sub_score,
@@ -73,6 +87,8 @@ impl MeasureScore {
             MeasureStatus::Ok
         } else if self.value.to_bits() == STALE.to_bits() {
             MeasureStatus::Stale
+        } else if self.value.to_bits() == WARMING_UP.to_bits() {
+            MeasureStatus::WarmingUp
         } else {
             MeasureStatus::Missing
         }

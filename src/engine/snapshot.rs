@@ -124,7 +124,7 @@ impl From<BadVerdict> for SnapshotError {
 }
 
 /// `value` as bytes that can be written under `key`.
-pub fn seal(key: &[u8], value: &impl Serialize) -> Vec<u8> {
+pub fn seal<T: Serialize + ?Sized>(key: &[u8], value: &T) -> Vec<u8> {
     let head = vec![VERSION, 0, 0, 0, 0];
     let mut bytes =
         postcard::to_extend(value, head).expect("plain data of known lengths always becomes bytes");

@@ -20,7 +20,8 @@ pub fn summary(verdict: &Verdict) -> String {
     let card = &*verdict.card;
     let text = match &verdict.decision {
         Decision::BandChange { from, to } => {
-            let (from, to) = (band_name(card, *from), band_name(card, *to));
+            let from = verdict.left.as_deref().unwrap_or(band_name(card, *from));
+            let to = band_name(card, *to);
             let score = match (verdict.previous_score, verdict.score) {
                 (Some(before), Some(now)) => format!(" (score {before:.1} to {now:.1})"),
                 (None, Some(now)) => format!(" (score {now:.1})"),
@@ -196,6 +197,7 @@ pub fn sentence(card: &Scorecard, movement: &Movement) -> String {
             format!("{} {points}", capitalised(&reason))
         }
         Part::StartAndClamp => format!("Start value and limits {points}"),
+        Part::Rules => format!("The rules changed {points}"),
     }
 }
 

@@ -23,7 +23,7 @@ pub struct Gap {
 
 /// Every measure without data, in the card's order.
 pub fn gaps(subject: &Subject<'_>) -> Vec<Gap> {
-    let now = subject.snapshot.breakdown(subject.card);
+    let now = subject.snapshot.breakdown();
     let measures = subject.card.measures().zip(&subject.snapshot.measures).enumerate();
     measures
         .filter(|(_, (_, score))| score.status() != MeasureStatus::Ok)

@@ -14,6 +14,7 @@ pub use lift::{Lift, lifts};
 pub use missing::{Gap, gaps};
 pub use text::text;
 
+use crate::engine::aggregate::Absence;
 use crate::engine::event::Profile;
 use crate::engine::report::Snapshot;
 use crate::engine::score::{Breakdown, MeasureScore};
@@ -34,7 +35,8 @@ impl Subject<'_> {
     /// The score and all its parts if one measure had this value and all else stayed as it is.
     fn breakdown_with(&self, measure: usize, value: f64) -> Breakdown {
         let mut measures = self.snapshot.measures.clone();
-        measures[measure] = MeasureScore::new(self.card.measure(measure), Some(value), false);
+        measures[measure] =
+            MeasureScore::new(self.card.measure(measure), Some(value), Absence::NoData);
         let value_of = |measure: usize| measures[measure].value();
         let gate_holds = |gate: usize| self.card.gates[gate].when.holds(&value_of, self.profile);
         let mut breakdown = Breakdown::default();

@@ -17,7 +17,7 @@ const LIFTS_TOLD: usize = 5;
 /// account at it, if it was known then.
 pub fn text(subject: &Subject<'_>, since: Option<(EventTime, Option<&Snapshot>)>) -> String {
     let mut out = String::new();
-    let report = subject.snapshot.report(subject.card);
+    let report = subject.snapshot.report();
     let written = write_head(&mut out, subject, &report)
         .and_then(|()| write_parts(&mut out, subject, &report))
         .and_then(|()| write_gates(&mut out, &report))
@@ -109,7 +109,7 @@ fn write_parts(out: &mut String, subject: &Subject<'_>, report: &AccountReport<'
     }
     let effects: f64 = report.gates.iter().map(|gate| gate.effect).sum();
     let total: f64 = report.dimensions.iter().map(|dimension| dimension.contribution).sum();
-    if effects != 0.0 || subject.snapshot.breakdown(subject.card).start_and_clamp.is_some() {
+    if effects != 0.0 || subject.snapshot.breakdown().start_and_clamp.is_some() {
         writeln!(out, "{:width$}  {:>14}  {:>9}  {:>7}  {:>6}", "all", "", "", "", points(total))?;
     }
     Ok(())
@@ -140,6 +140,7 @@ fn write_missing(out: &mut String, subject: &Subject<'_>) -> fmt::Result {
         let id = |measure: usize| &subject.card.measure(measure).id;
         let why = match gap.status {
             MeasureStatus::Stale => "its data is too old",
+            MeasureStatus::WarmingUp => "the rules are new, and its window is not filled yet",
             MeasureStatus::Missing | MeasureStatus::Ok => "no data",
         };
         write!(out, "  {}: {why}; ", id(gap.measure))?;
@@ -167,8 +168,8 @@ fn write_changes(
     before: Option<&Snapshot>,
 ) -> fmt::Result {
     let (card, now) = (subject.card, subject.snapshot);
-    let breakdown = now.breakdown(card);
-    let then = before.map(|before| Published::new(&before.measures, &before.breakdown(card)));
+    let breakdown = now.breakdown();
+    let then = before.map(|before| Published::new(&before.measures, &before.breakdown()));
     let shown = |score: Option<f64>| score.map_or("none".to_owned(), |score| format!("{score:.1}"));
     let (from, to) = (then.as_ref().and_then(|then| then.score), breakdown.score);
     let change = to.unwrap_or(0.0) - from.unwrap_or(0.0);

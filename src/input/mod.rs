@@ -62,10 +62,22 @@ impl FeedReader {
     /// When the file cannot be opened or read to its end. Bad lines are no error here, see
     /// [`Feed::line_errors`].
     pub fn add_path(&mut self, path: &Path) -> Result<(), InputError> {
+        self.add_path_watched(path, |_| {})
+    }
+
+    /// The same, telling `watch` after each line how many of this file were read.
+    ///
+    /// # Errors
+    /// The same.
+    pub fn add_path_watched(
+        &mut self,
+        path: &Path,
+        watch: impl FnMut(u64),
+    ) -> Result<(), InputError> {
         let name = open::display_name(path);
         let cannot_open = |cause| InputError { file: name.clone(), lines_read: None, cause };
         let input = open::open(path).map_err(cannot_open)?;
-        self.add(&name, input)
+        self.add_watched(&name, input, watch)
     }
 
     /// Reads an open input to its end; `name` stands for it in messages.
@@ -73,6 +85,15 @@ impl FeedReader {
     /// # Errors
     /// When it cannot be read to its end.
     pub fn add(&mut self, name: &str, input: impl BufRead) -> Result<(), InputError> {
+        self.add_watched(name, input, |_| {})
+    }
+
+    fn add_watched(
+        &mut self,
+        name: &str,
+        input: impl BufRead,
+        mut watch: impl FnMut(u64),
+    ) -> Result<(), InputError> {
         let file = u16::try_from(self.feed.files.len()).map_err(|_| InputError {
             file: name.to_owned(),
             lines_read: None,
@@ -93,14 +114,17 @@ impl FeedReader {
                     let message = format!("line has {bytes} bytes, expected at most {limit}");
                     self.feed.report(name, number, message);
                 }
-                Some(Next::Line { number, bytes }) => match line::read(bytes, &self.topics) {
-                    Ok(Some(line)) => {
-                        let in_order = self.feed.push(&line, file, number);
-                        self.in_order &= in_order;
+                Some(Next::Line { number, bytes }) => {
+                    watch(number);
+                    match line::read(bytes, &self.topics) {
+                        Ok(Some(line)) => {
+                            let in_order = self.feed.push(&line, file, number);
+                            self.in_order &= in_order;
+                        }
+                        Ok(None) => {}
+                        Err(message) => self.feed.report(name, number, message),
                     }
-                    Ok(None) => {}
-                    Err(message) => self.feed.report(name, number, message),
-                },
+                }
             }
         }
     }

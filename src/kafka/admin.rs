@@ -13,6 +13,7 @@ use super::config::KafkaSettings;
 use super::error::{broker_error, classify};
 use crate::broker::{BrokerError, ErrorClass, OutputTopic};
 use crate::engine::event::Source;
+use crate::engine::time::Span;
 
 /// How long the cluster may take to answer.
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -64,6 +65,9 @@ pub struct TopicInfo {
     pub partitions: i32,
     /// How many copies of each.
     pub replication: i32,
+    /// How long it keeps records, by itself or by the cluster's default; `None` is for ever, or
+    /// was not asked.
+    pub retention: Option<Span>,
     /// Its settings that are not the cluster's defaults.
     pub settings: BTreeMap<String, String>,
 }
@@ -204,6 +208,14 @@ pub fn list_topics(settings: &KafkaSettings) -> Result<Vec<TopicInfo>, BrokerErr
         .map_err(|error| admin_error(tried, &error))?;
     for (topic, answer) in topics.iter_mut().zip(answers) {
         let resource = answer.map_err(|code| admin_error(tried, &KafkaError::AdminOp(code)))?;
+        let own =
+            |name: &str| resource.entries.iter().find(|entry| entry.name == name)?.value.as_deref();
+        // Compacted topics keep the newest of each key whatever its age.
+        let deletes = own("cleanup.policy").is_some_and(|policy| policy.contains("delete"));
+        topic.retention = own("retention.ms")
+            .and_then(|millis| millis.parse().ok())
+            .filter(|millis| deletes && *millis >= 0)
+            .map(Span::from_millis);
         topic.settings = resource
             .entries
             .into_iter()
@@ -307,6 +319,7 @@ fn partition_counts(settings: &KafkaSettings) -> Result<Vec<TopicInfo>, BrokerEr
             replication: topic.partitions().first().map_or(0, |partition| {
                 i32::try_from(partition.replicas().len()).unwrap_or(i32::MAX)
             }),
+            retention: None,
             settings: BTreeMap::new(),
         })
         .collect())
@@ -350,6 +363,7 @@ mod tests {
                 name: (*name).to_owned(),
                 partitions: *partitions,
                 replication: 1,
+                retention: None,
                 settings: BTreeMap::new(),
             })
             .collect()

@@ -5,10 +5,10 @@ use prometheus::{
     TextEncoder,
 };
 
-use crate::engine::Stats;
 use crate::engine::event::{ReasonCode, Source};
-use crate::engine::scorecard::Scorecard;
-use crate::engine::scorecard::UNKNOWN_BAND;
+use crate::engine::rules::Rules;
+use crate::engine::scorecard::{Scorecard, UNKNOWN_BAND};
+use crate::engine::{CardStats, Stats};
 
 /// The process's metrics, shared by all workers.
 #[derive(Debug)]
@@ -22,6 +22,7 @@ pub struct Metrics {
     band_changes: IntCounterVec,
     alerts: IntCounterVec,
     alerts_firing: IntGaugeVec,
+    reloads: IntCounterVec,
     transactions: IntCounterVec,
     consumer_lag: IntGaugeVec,
     partitions: IntGaugeVec,
@@ -40,6 +41,17 @@ pub enum Outcome {
     Aborted,
     /// Nobody knew; the committed offsets told.
     Unclear,
+}
+
+/// What came of reading the scorecards again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reload {
+    /// They are in force.
+    Applied,
+    /// They say what they said before.
+    Unchanged,
+    /// They have mistakes; the old ones go on.
+    Refused,
 }
 
 impl Metrics {
@@ -106,6 +118,11 @@ impl Metrics {
                 "Accounts for which an alert rule fires now.",
                 &["rule"],
             ),
+            reloads: counters(
+                "barometer_scorecard_reloads_total",
+                "Times the scorecards were read again, by what came of it.",
+                &["outcome"],
+            ),
             transactions: counters(
                 "barometer_transactions_total",
                 "Transactions by outcome.",
@@ -146,7 +163,7 @@ impl Metrics {
     }
 
     /// Adds what an engine has counted since `before`, its counts then.
-    pub fn add_stats(&self, card: &Scorecard, before: &Stats, now: &Stats) {
+    pub fn add_stats(&self, rules: &Rules, before: &Stats, now: &Stats) {
         for source in Source::ALL {
             let (i, label) = (source as usize, &[source.name()]);
             let taken = now.counted[i] + now.late_dropped[i] + now.duplicates[i];
@@ -157,6 +174,13 @@ impl Metrics {
             let duplicate = now.duplicates[i] - before.duplicates[i];
             self.events_duplicate.with_label_values(label).inc_by(duplicate);
         }
+        let none = CardStats::default();
+        for (index, (card, now)) in rules.cards().zip(&now.cards).enumerate() {
+            self.add_card_stats(card, before.cards.get(index).unwrap_or(&none), now);
+        }
+    }
+
+    fn add_card_stats(&self, card: &Scorecard, before: &CardStats, now: &CardStats) {
         for (band, count) in now.accounts_by_band.iter().enumerate() {
             let known = before.accounts_by_band.get(band).copied().unwrap_or(0);
             let change = *count as i64 - known as i64;
@@ -183,14 +207,26 @@ impl Metrics {
         }
     }
 
-    /// Takes an engine's accounts out of the gauges: it is gone.
-    pub fn drop_accounts(&self, card: &Scorecard, last: &Stats) {
-        for (band, count) in last.accounts_by_band.iter().enumerate() {
-            self.accounts.with_label_values(&[band_label(card, band)]).sub(*count as i64);
+    /// Takes an engine's accounts out of the gauges: it is gone, or goes over to other rules.
+    pub fn drop_accounts(&self, rules: &Rules, last: &Stats) {
+        for (card, last) in rules.cards().zip(&last.cards) {
+            for (band, count) in last.accounts_by_band.iter().enumerate() {
+                self.accounts.with_label_values(&[band_label(card, band)]).sub(*count as i64);
+            }
+            for (rule, count) in card.alerts.iter().zip(&last.alerts) {
+                self.alerts_firing.with_label_values(&[&rule.id]).sub(count.firing as i64);
+            }
         }
-        for (rule, count) in card.alerts.iter().zip(&last.alerts) {
-            self.alerts_firing.with_label_values(&[&rule.id]).sub(count.firing as i64);
-        }
+    }
+
+    /// The scorecards were read again.
+    pub fn add_reload(&self, outcome: Reload) {
+        let label = match outcome {
+            Reload::Applied => "applied",
+            Reload::Unchanged => "unchanged",
+            Reload::Refused => "refused",
+        };
+        self.reloads.with_label_values(&[label]).inc();
     }
 
     /// Input events taken so far, of all sources.

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use serde_json::Value;
 
-use crate::reference::model::BandChange;
+use crate::reference::model::{Decision, Verdict};
 use crate::reference::{Card, Model, Record, Source};
 use crate::support::service::{INPUTS, Setup};
 use crate::support::{Kafka, ReadRecord};
@@ -63,8 +63,8 @@ impl Expected {
         self.taken.values().flatten().filter(|taken| taken.good.is_some()).count()
     }
 
-    /// Every account's band changes, in order, when records alone drive the clock.
-    pub fn changes(&self) -> BTreeMap<String, Vec<BandChange>> {
+    /// Every account's verdicts, in order, when records alone drive the clock.
+    pub fn changes(&self) -> BTreeMap<String, Vec<Verdict>> {
         let mut changes = BTreeMap::new();
         for taken in self.taken.values() {
             let mut model = Model::new(self.card.clone());
@@ -77,7 +77,7 @@ impl Expected {
             }
             model.advance_to(t);
             for account_id in model.account_ids() {
-                let of_account = model.changes(&account_id).to_vec();
+                let of_account = model.verdicts(&account_id).to_vec();
                 changes.insert(account_id, of_account);
             }
         }
@@ -115,9 +115,9 @@ impl Taken {
     }
 }
 
-/// Checks that the records of the events topic are the expected band changes: every one once, in
-/// order for each account, with its numbers, and under ids that nobody else has.
-pub fn assert_published(events: &[ReadRecord], expected: &BTreeMap<String, Vec<BandChange>>) {
+/// Checks that the records of the events topic are the expected verdicts: every one once, in order
+/// for each account, with its numbers, and under ids that nobody else has.
+pub fn assert_published(events: &[ReadRecord], expected: &BTreeMap<String, Vec<Verdict>>) {
     let mut published: BTreeMap<&str, Vec<&ReadRecord>> = BTreeMap::new();
     for record in events {
         published.entry(record.key_text()).or_default().push(record);
@@ -135,7 +135,13 @@ pub fn assert_published(events: &[ReadRecord], expected: &BTreeMap<String, Vec<B
         let records = published.remove(account_id.as_str()).unwrap_or_default();
         let summary = |record: &&ReadRecord| {
             let json = record.json();
-            format!("{} {} -> {} {}", json["entered_at"], json["from"], json["to"], json["score"])
+            let what = if json["rule"].is_null() { &json["to"] } else { &json["dedup_key"] };
+            format!(
+                "{} {what} {} {}",
+                record.header("ce_time").unwrap_or_default(),
+                json["status"],
+                json["score"]
+            )
         };
         assert_eq!(
             records.len(),
@@ -144,28 +150,25 @@ pub fn assert_published(events: &[ReadRecord], expected: &BTreeMap<String, Vec<B
             records.iter().map(summary).collect::<Vec<_>>()
         );
         for (index, (record, change)) in records.iter().zip(changes).enumerate() {
-            assert_change(account_id, index + 1, record, change);
+            assert_eq!(change.sequence, index as u64 + 1, "`{account_id}`");
+            assert_verdict(account_id, record, change);
         }
     }
     assert!(published.is_empty(), "nobody expected {:?}", published.keys());
 }
 
-fn assert_change(account_id: &str, sequence: usize, record: &ReadRecord, change: &BandChange) {
+fn assert_verdict(account_id: &str, record: &ReadRecord, verdict: &Verdict) {
     let json = record.json();
-    let place = format!("{account_id}:{sequence}");
+    let place = format!("{account_id}:{}", verdict.sequence);
     assert_eq!(json["account_id"], account_id);
-    assert_eq!(json["sequence"], sequence, "{place}");
-    assert_eq!(
-        (&json["from"], &json["to"]),
-        (&change.from.as_str().into(), &change.to.as_str().into())
-    );
-    assert_eq!(json["entered_at"], instant(change.at_ms), "{place}");
-    assert_near(&json["score"], change.score, &format!("{place}: score"));
-    let previous = change.previous_published_score;
+    assert_eq!(json["sequence"], verdict.sequence, "{place}");
+    let ce_type = assert_decision(&place, &json, verdict);
+    assert_near(&json["score"], verdict.score, &format!("{place}: score"));
+    let previous = verdict.previous_score;
     assert_near(&json["previous_score"], previous, &format!("{place}: previous score"));
 
-    let mut expected = change.contribution_deltas.clone();
-    expected.extend(change.gate_deltas.clone());
+    let mut expected = verdict.contribution_deltas.clone();
+    expected.extend(verdict.gate_deltas.clone());
     let mut sum = 0.0;
     for row in json["changes"].as_array().expect("a list of changes") {
         let (id, points) = (row["id"].as_str().unwrap(), row["points"].as_f64().unwrap());
@@ -176,18 +179,55 @@ fn assert_change(account_id: &str, sequence: usize, record: &ReadRecord, change:
     for (id, delta) in expected {
         assert!(delta.abs() <= TOLERANCE, "{place}: {id} is not there, expected {delta}");
     }
-    let by = change.score.unwrap_or_default() - previous.unwrap_or_default();
+    let by = verdict.score.unwrap_or_default() - previous.unwrap_or_default();
     assert!((sum - by).abs() <= TOLERANCE, "{place}: the points sum to {sum}, expected {by}");
 
     let header = |name| record.header(name).unwrap_or_else(|| panic!("{place}: no `{name}`"));
     assert_eq!(header("ce_specversion"), "1.0");
     assert_eq!(header("ce_id"), place);
-    assert_eq!(header("ce_type"), "barometer.band_changed.v1");
+    assert_eq!(header("ce_type"), ce_type);
     assert_eq!(header("ce_subject"), account_id);
-    assert_eq!(header("ce_time"), instant(change.at_ms));
+    assert_eq!(header("ce_time"), instant(verdict.at_ms));
     assert!(header("ce_source").starts_with("/barometer/"));
     assert!(!header("ce_dataschema").is_empty());
     assert_eq!(header("content-type"), "application/json");
+}
+
+/// Checks what a record says was decided; returns the type it should have.
+fn assert_decision(place: &str, json: &Value, verdict: &Verdict) -> &'static str {
+    let at = |millis: i64| Value::from(instant(millis));
+    let account_id = &verdict.account_id;
+    let (status, rule, severity, since, ended_at, more) = match &verdict.decision {
+        Decision::BandChange { from, to, .. } => {
+            assert_eq!((&json["from"], &json["to"]), (&from.as_str().into(), &to.as_str().into()));
+            assert_eq!(json["entered_at"], instant(verdict.at_ms), "{place}");
+            return "barometer.band_changed.v1";
+        }
+        Decision::AlertFired { rule, severity, since, escalated_from } => {
+            let escalated_from = escalated_from.map(|severity| severity.name());
+            let more = ("escalated_from", escalated_from.into());
+            ("firing", rule, severity, since, Value::Null, more)
+        }
+        Decision::AlertResolved { rule, severity, since, firing_sequence } => {
+            let more = ("firing_id", format!("{account_id}:{firing_sequence}").into());
+            ("resolved", rule, severity, since, at(verdict.at_ms), more)
+        }
+    };
+    for (field, expected) in [
+        ("dedup_key", Value::from(format!("{account_id}:{rule}"))),
+        ("status", status.into()),
+        ("rule", rule.as_str().into()),
+        ("severity", severity.name().into()),
+        ("started_at", at(*since)),
+        ("ended_at", ended_at),
+        more,
+    ] {
+        assert_eq!(json[field], expected, "{place}: {field}");
+    }
+    match status {
+        "firing" => "barometer.alert_fired.v1",
+        _ => "barometer.alert_resolved.v1",
+    }
 }
 
 /// Checks a report against the reference's, number by number. What only one side has is left out:

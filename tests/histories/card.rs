@@ -1,11 +1,15 @@
-//! Random scorecards: every measure, filter, window, curve, way to combine, gate and band.
+//! Random scorecards: every measure, filter, window, curve, way to combine, gate and band. Alert rules
+//! are `alert`'s part.
 
 use std::fmt::Write;
 
+use super::alert;
 use super::genes::Genes;
 
 /// How many bytes one measure is made of.
 pub const MEASURE_GENES: usize = 28;
+/// How many bytes one alert rule is made of.
+pub const ALERT_GENES: usize = 24;
 
 /// What a measure takes, and a value that is large for it (curves spread around it).
 struct Kind {
@@ -79,10 +83,16 @@ struct Measure {
     dimension: usize,
     weight: i64,
     text: String,
+    /// A value that is large for it.
+    large: f64,
 }
 
-/// A scorecard that `Scorecard::parse` takes.
-pub fn yaml(head: &[u8], measure_genes: &[[u8; MEASURE_GENES]]) -> String {
+/// A scorecard that `Scorecard::parse` takes, with one alert rule for each of `alert_genes`.
+pub fn yaml(
+    head: &[u8],
+    measure_genes: &[[u8; MEASURE_GENES]],
+    alert_genes: &[[u8; ALERT_GENES]],
+) -> String {
     let mut genes = Genes::new(head);
     let combine = genes.of(&[
         Combine::Weighted,
@@ -113,11 +123,13 @@ pub fn yaml(head: &[u8], measure_genes: &[[u8; MEASURE_GENES]]) -> String {
     settle_weights(combine, &mut measures);
     write_dimensions(&mut card, combine, &measures, &mut genes);
     write_gates(&mut card, measures.len(), &mut genes);
-    write_bands(&mut card, &mut genes);
+    let bands = write_bands(&mut card, &mut genes);
     let min_coverage = genes.of(&["0", "0.5", "0.25", "0", "0.75", "1"]);
     writeln!(card, "min_coverage: {min_coverage}").unwrap();
     writeln!(card, "grace: {}", genes.of(&["0d", "0d", "1d", "14d", "90m", "40d"])).unwrap();
     writeln!(card, "item_horizon: {}", genes.of(&["90d", "30d", "5d", "1d", "36h"])).unwrap();
+    let large: Vec<f64> = measures.iter().map(|measure| measure.large).collect();
+    alert::write_rules(&mut card, &large, &bands, alert_genes);
     card
 }
 
@@ -210,7 +222,7 @@ fn measure(index: usize, genes: &mut Genes) -> Measure {
         let stale_after = genes.of(&["14d", "1d", "3h", "45m", "90d", "1500ms"]);
         write!(text, ", stale_after: {stale_after}").unwrap();
     }
-    Measure { dimension, weight, text }
+    Measure { dimension, weight, text, large: kind.large }
 }
 
 /// Window, perhaps baseline, perhaps pane.
@@ -317,27 +329,13 @@ fn write_gates(card: &mut String, measures: usize, genes: &mut Genes) {
 }
 
 fn condition(measures: usize, genes: &mut Genes, depth: usize) -> String {
-    let compare = |genes: &mut Genes, numbers: &[&str]| {
-        let how = genes.of(&["at_least", "at_most", "above", "below", "equals"]);
-        format!("{how}: {}", genes.of(numbers))
-    };
     match genes.below(8) {
         0..=2 => {
             let measure = genes.below(measures);
             let test = compare(genes, &["1", "0", "2", "0.5", "5", "30", "50"]);
             format!("{{ measure: m{measure}, {test} }}")
         }
-        3 => {
-            let test = compare(genes, &["3", "5", "10"]);
-            format!("{{ profile: seats, {test} }}")
-        }
-        4 => match genes.below(4) {
-            0 => format!("{{ profile: tier, is: {} }}", genes.of(&TIERS)),
-            1 => "{ profile: tier, in: [gold, silver] }".to_owned(),
-            2 => "{ profile: tags, in: [vip, pilot] }".to_owned(),
-            _ => "{ profile: status, in: [trial, churned] }".to_owned(),
-        },
-        5 => format!("{{ profile: recovery_path, is: {} }}", genes.of(&["true", "false"])),
+        3..=5 => profile_condition(genes),
         6 if depth > 0 => format!("{{ not: {} }}", condition(measures, genes, depth - 1)),
         _ if depth > 0 => {
             let how = genes.of(&["all", "any"]);
@@ -349,9 +347,26 @@ fn condition(measures: usize, genes: &mut Genes, depth: usize) -> String {
     }
 }
 
+/// One that asks about the profile alone.
+pub fn profile_condition(genes: &mut Genes) -> String {
+    match genes.below(6) {
+        0 => format!("{{ profile: tier, is: {} }}", genes.of(&TIERS)),
+        1 => "{ profile: tier, in: [gold, silver] }".to_owned(),
+        2 => "{ profile: tags, in: [vip, pilot] }".to_owned(),
+        3 => "{ profile: status, in: [trial, churned] }".to_owned(),
+        4 => format!("{{ profile: recovery_path, is: {} }}", genes.of(&["true", "false"])),
+        _ => format!("{{ profile: seats, {} }}", compare(genes, &["3", "5", "10"])),
+    }
+}
+
+fn compare(genes: &mut Genes, numbers: &[&str]) -> String {
+    let how = genes.of(&["at_least", "at_most", "above", "below", "equals"]);
+    format!("{how}: {}", genes.of(numbers))
+}
+
 /// Either a traffic light with some inertia, or many narrow bands that change at every breath, so
-/// that a deadline that comes late is noticed.
-fn write_bands(card: &mut String, genes: &mut Genes) {
+/// that a deadline that comes late is noticed. Returns their names, worst first.
+fn write_bands(card: &mut String, genes: &mut Genes) -> Vec<String> {
     let touchy = genes.chance(50);
     let edges: Vec<f64> = if touchy {
         let width = genes.of(&[5.0, 2.5, 10.0]);
@@ -380,4 +395,6 @@ fn write_bands(card: &mut String, genes: &mut Genes) {
          bypass_drop: {bypass_drop} }}"
     )
     .unwrap();
+    let names = (0..edges.len()).map(|index| format!("b{index}"));
+    names.chain(["best".to_owned()]).collect()
 }

@@ -6,19 +6,22 @@
 
 #![allow(dead_code, reason = "each integration test uses its own part of the generators")]
 
+pub mod alert;
 pub mod card;
 pub mod genes;
 pub mod harness;
+pub mod outage;
 pub mod record;
 
 use std::fmt;
+use std::ops::RangeInclusive;
 
 use proptest::collection::vec;
 use proptest::prelude::*;
 
 pub use record::Arrival;
 
-use card::MEASURE_GENES;
+use card::{ALERT_GENES, MEASURE_GENES};
 use record::ARRIVAL_GENES;
 
 /// A scorecard and what arrives, in the order of arrival (and so of record time).
@@ -32,15 +35,46 @@ pub struct Case {
 
 /// Cases of every kind. `arrivals_max` bounds the length of a history.
 pub fn cases(arrivals_max: usize) -> impl Strategy<Value = Case> {
-    let card = (vec(any::<u8>(), 96), vec(any::<[u8; MEASURE_GENES]>(), 1..=7));
+    cases_of(0..=5, arrivals_max, false)
+}
+
+/// Cases whose scorecards have so many alert rules.
+pub fn cases_with_alerts(
+    rules: RangeInclusive<usize>,
+    arrivals_max: usize,
+) -> impl Strategy<Value = Case> {
+    cases_of(rules, arrivals_max, false)
+}
+
+/// Cases with overrides among the answers.
+pub fn cases_with_overrides(arrivals_max: usize) -> impl Strategy<Value = Case> {
+    cases_of(0..=3, arrivals_max, true)
+}
+
+fn cases_of(
+    rules: RangeInclusive<usize>,
+    arrivals_max: usize,
+    overrides: bool,
+) -> impl Strategy<Value = Case> {
+    let measures = vec(any::<[u8; MEASURE_GENES]>(), 1..=7);
+    let card = (vec(any::<u8>(), 96), measures, vec(any::<[u8; ALERT_GENES]>(), rules));
     let history = (vec(any::<u8>(), 8), vec(any::<[u8; ARRIVAL_GENES]>(), 1..=arrivals_max));
     (card, history, vec(any::<u8>(), 64)).prop_map(
-        |((head, measures), (climate, arrivals), choices)| Case {
-            card: card::yaml(&head, &measures),
-            arrivals: record::history(&climate, &arrivals),
+        move |((head, measures, alerts), (climate, arrivals), choices)| Case {
+            card: card::yaml(&head, &measures, &alerts),
+            arrivals: record::history(&climate, &arrivals, overrides),
             choices,
         },
     )
+}
+
+/// Cases over some weeks in which one source now and then falls silent as a whole.
+pub fn cases_with_outages() -> impl Strategy<Value = Case> {
+    let fleet = (vec(any::<u8>(), 4), vec(any::<u8>(), 15..=27));
+    (cases_with_alerts(0..=4, 30), fleet).prop_map(|(mut case, (climate, days))| {
+        outage::add_fleet(&mut case.arrivals, &climate, &days);
+        case
+    })
 }
 
 /// Cases whose events all become known at one instant, in any order: nothing arrives twice with

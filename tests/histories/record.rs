@@ -57,10 +57,12 @@ struct Climate {
     names: usize,
     /// Share of records that come late.
     late_percent: usize,
+    /// Share of surveys that are overrides.
+    override_percent: usize,
 }
 
-/// A history in the order of arrival.
-pub fn history(climate: &[u8], arrivals: &[[u8; ARRIVAL_GENES]]) -> Vec<Arrival> {
+/// A history in the order of arrival, with overrides among the answers or not.
+pub fn history(climate: &[u8], arrivals: &[[u8; ARRIVAL_GENES]], overrides: bool) -> Vec<Arrival> {
     use Source::{Payment, Profile, Survey, Ticket, Usage};
     let mut genes = Genes::new(climate);
     let start = genes.of(&[
@@ -91,6 +93,7 @@ pub fn history(climate: &[u8], arrivals: &[[u8; ARRIVAL_GENES]]) -> Vec<Arrival>
         ]),
         names: genes.of(&[2, 4, 1, 16]),
         late_percent: genes.of(&[0, 20, 60]),
+        override_percent: if overrides { 30 } else { 0 },
     };
     let mut past: Vec<Arrival> = Vec::new();
     let mut now = start + genes.wide() * 37;
@@ -222,6 +225,9 @@ fn fresh(now: i64, index: usize, climate: &Climate, genes: &mut Genes) -> Arriva
         Source::Usage => usage(&mut body, climate, genes),
         Source::Ticket => ticket(&mut body, climate, genes),
         Source::Payment => payment(&mut body, at, climate, genes),
+        Source::Survey if genes.chance(climate.override_percent) => {
+            claim(&mut body, now, at, genes);
+        }
         Source::Survey => survey(&mut body, climate, genes),
         Source::Profile => profile(&mut body, at, genes),
     }
@@ -301,6 +307,28 @@ fn survey(body: &mut Map<String, Value>, climate: &Climate, genes: &mut Genes) {
     if genes.chance(60) {
         body.insert("role".into(), json!(genes.of(&ROLES)));
     }
+}
+
+/// An override, or its withdrawal; some are over when they come.
+fn claim(body: &mut Map<String, Value>, now: i64, at: i64, genes: &mut Genes) {
+    body.insert("override".into(), json!(true));
+    body.insert("author".into(), json!(genes.of(&["ann", "bob"])));
+    body.insert("reason".into(), json!("because"));
+    let band = |name: &str| ("band".into(), json!(name));
+    let (key, value) = match genes.below(8) {
+        0 => band("best"),
+        1 => band("b0"),
+        2 => band("b1"),
+        3 => band("b3"),
+        4..=6 => ("score".into(), json!(genes.below(41) as f64 * 2.5)),
+        _ => ("cancel".into(), json!(true)),
+    };
+    if key != "cancel" {
+        let spans = [DAY_MS, HOUR_MS, 10 * DAY_MS, 1, 30 * DAY_MS, 90 * 60_000];
+        let end = (if genes.chance(30) { at } else { now }) + genes.of(&spans);
+        body.insert("expires_at".into(), json!(end.max(at + 1)));
+    }
+    body.insert(key, value);
 }
 
 fn profile(body: &mut Map<String, Value>, at: i64, genes: &mut Genes) {

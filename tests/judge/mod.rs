@@ -1,6 +1,6 @@
 //! Engine and reference model side by side.
 //!
-//! Leaves out what the model leaves out: alerts, the outage guard, sentences, hashes.
+//! Leaves out what the model leaves out: the outage guard, sentences, hashes.
 
 #![allow(dead_code, reason = "each integration test uses its own part of this")]
 
@@ -12,11 +12,11 @@ use barometer::engine::Engine;
 use barometer::engine::event::{DecodeLimits, Event, Source, decode};
 use barometer::engine::scorecard::Scorecard;
 use barometer::engine::time::EventTime;
-use barometer::engine::verdict::{Decision, Part, Verdict, band_name};
+use barometer::engine::verdict::{AlertChange, Decision, Part, Verdict, band_name};
 use serde_json::{Value, json};
 
 use crate::histories::Arrival;
-use crate::reference::model::BandChange;
+use crate::reference::model;
 use crate::reference::{self, Card, Model, Record};
 
 /// How far two numbers may lie apart, in proportion where they are large.
@@ -31,12 +31,17 @@ pub struct Judged {
 
 impl Judged {
     pub fn new(yaml: &str) -> Judged {
+        Judged::publishing_from(yaml, 0)
+    }
+
+    /// Verdicts of task times before that are taken in silence.
+    pub fn publishing_from(yaml: &str, publish_from_ms: i64) -> Judged {
         let card = Scorecard::parse("card.yaml", yaml).unwrap_or_else(|problems| {
             let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
             panic!("the generator's scorecard is refused:\n{}\n{yaml}", problems.join("\n"))
         });
         let card = Arc::new(card.scorecard);
-        let engine = Engine::new(Arc::clone(&card), EventTime::from_millis(0));
+        let engine = Engine::new(Arc::clone(&card), EventTime::from_millis(publish_from_ms));
         Judged { engine, card, verdicts: Vec::new() }
     }
 
@@ -67,17 +72,18 @@ impl Judged {
     /// The account's report as JSON, without the hash, which the model does not know.
     pub fn report(&mut self, account_id: &str) -> Value {
         let Some(snapshot) = self.engine.snapshot(account_id) else { return Value::Null };
-        let mut report = serde_json::to_value(snapshot.report(&self.card)).expect("it is JSON");
+        let mut report = serde_json::to_value(snapshot.report()).expect("it is JSON");
         report.as_object_mut().expect("a report is an object").remove("scorecard_hash");
         report
     }
 
-    /// The report without what depends on the path: which band was entered first.
+    /// The report without what depends on the path: which band was entered first, and what fired.
     pub fn report_but_for_band(&mut self, account_id: &str) -> Value {
         let mut report = self.report(account_id);
         if let Some(report) = report.as_object_mut() {
-            report
-                .retain(|key, _| !matches!(key.as_str(), "band" | "previous_band" | "band_since"));
+            report.retain(|key, _| {
+                !matches!(key.as_str(), "band" | "previous_band" | "band_since" | "alerts")
+            });
         }
         report
     }
@@ -134,6 +140,20 @@ impl Both {
         Both { engine: Judged::new(yaml), model: Model::new(Card::parse(yaml)), now_ms: 0 }
     }
 
+    pub fn publishing_from(yaml: &str, publish_from_ms: i64) -> Both {
+        let mut both = Both::new(yaml);
+        both.engine = Judged::publishing_from(yaml, publish_from_ms);
+        both.model.publish_from = publish_from_ms;
+        both
+    }
+
+    /// Both with an outage guard. The engine's is switched on here as soon as it has one, and what
+    /// operators are told is then compared with [`Model::outages`].
+    pub fn with_outage_guard(yaml: &str) -> Both {
+        let model = Model::new(Card::parse(yaml)).with_outage_guard();
+        Both { model, ..Both::new(yaml) }
+    }
+
     pub fn judge_every_hour(&mut self, every_hour: bool) {
         self.model.every_hour = every_hour;
     }
@@ -151,7 +171,7 @@ impl Both {
         self.model.advance_to(now_ms);
     }
 
-    /// Compares all reports, and all band changes so far.
+    /// Compares all reports, and everything decided so far.
     pub fn compare(&mut self) -> Result<(), String> {
         let mut account_ids = self.engine.account_ids();
         account_ids.sort();
@@ -162,7 +182,7 @@ impl Both {
             let at = expected["as_of"].as_str().unwrap_or_default().to_owned();
             compare_json(&without_rounding(expected), &without_rounding(found), "report")
                 .map_err(|difference| format!("{account_id} at {at}: {difference}"))?;
-            self.compare_changes(account_id)?;
+            self.compare_verdicts(account_id)?;
         }
         let dropped =
             |ids: &[String]| ids.iter().map(|id| self.model.late_dropped(id)).sum::<u64>();
@@ -173,16 +193,15 @@ impl Both {
         )
     }
 
-    fn compare_changes(&self, account_id: &str) -> Result<(), String> {
+    fn compare_verdicts(&self, account_id: &str) -> Result<(), String> {
         let verdicts = self.engine.verdicts.iter().filter(|v| v.account_id == account_id);
-        let found: Vec<Value> = verdicts.map(change_of_verdict).collect();
-        let changes = self.model.changes(account_id);
-        let expected: Vec<Value> = changes.iter().map(change_of_model).collect();
-        compare_json(&json!(expected), &json!(found), "change").map_err(|difference| {
-            let brief = |changes: &[Value]| -> Vec<String> {
-                let line =
-                    |c: &Value| format!("{} {}->{} {}", c["at_ms"], c["from"], c["to"], c["score"]);
-                changes.iter().map(line).collect()
+        let found: Vec<Value> = verdicts.map(verdict_of_engine).collect();
+        let verdicts = self.model.verdicts(account_id);
+        let expected: Vec<Value> = verdicts.iter().map(verdict_of_model).collect();
+        compare_json(&json!(expected), &json!(found), "verdict").map_err(|difference| {
+            let brief = |verdicts: &[Value]| -> Vec<String> {
+                let line = |v: &Value| format!("{} {} {}", v["at_ms"], v["decision"], v["score"]);
+                verdicts.iter().map(line).collect()
             };
             format!(
                 "{account_id}: {difference}\nmodel {:#?}\nengine {:#?}",
@@ -225,10 +244,22 @@ fn without_rounding(mut report: Value) -> Value {
     report
 }
 
-fn change_of_verdict(verdict: &Verdict) -> Value {
+fn verdict_of_engine(verdict: &Verdict) -> Value {
     let card = &verdict.card;
-    let Decision::BandChange { from, to } = verdict.decision else {
-        unreachable!("random cards have no alerts yet")
+    let decision = match &verdict.decision {
+        Decision::BandChange { from, to } => {
+            // Until the engine knows overrides, each of its changes is the score's.
+            json!({"band": [band_name(card, *from), band_name(card, *to)]})
+        }
+        Decision::Alert(step) => {
+            let (what, more) = match step.change {
+                AlertChange::Fired => ("fired", Value::Null),
+                AlertChange::Escalated { from } => ("fired", json!(from.name())),
+                AlertChange::Resolved { firing_sequence } => ("resolved", json!(firing_sequence)),
+            };
+            let (rule, since) = (&card.alerts[step.rule].id, step.since.as_millis());
+            json!({ what: rule, "severity": step.severity.name(), "since": since, "more": more })
+        }
     };
     let mut points = BTreeMap::new();
     let mut values = BTreeMap::new();
@@ -237,6 +268,7 @@ fn change_of_verdict(verdict: &Verdict) -> Value {
             Part::Measure(index) => format!("measure {}", card.measure(index).id),
             Part::Gate(index) => format!("gate {}", card.gates[index].id),
             Part::StartAndClamp => "start and clamp".to_owned(),
+            Part::Rules => "rules".to_owned(),
         };
         // What did not move but for a rounding error is told by one side perhaps.
         if movement.points.abs() > TOLERANCE {
@@ -247,9 +279,9 @@ fn change_of_verdict(verdict: &Verdict) -> Value {
         }
     }
     json!({
+        "sequence": verdict.sequence,
         "at_ms": verdict.at.as_millis(),
-        "from": band_name(card, from),
-        "to": band_name(card, to),
+        "decision": decision,
         "score": verdict.score,
         "previous_score": verdict.previous_score,
         "points": points,
@@ -257,17 +289,40 @@ fn change_of_verdict(verdict: &Verdict) -> Value {
     })
 }
 
-fn change_of_model(change: &BandChange) -> Value {
+fn verdict_of_model(verdict: &model::Verdict) -> Value {
+    let decision = match &verdict.decision {
+        model::Decision::BandChange { from, to, cause } => {
+            let (cause, told) = match cause {
+                model::Cause::Score => (Value::Null, None),
+                model::Cause::Override(told) => (json!("override"), Some(told)),
+                model::Cause::OverrideEnded(told) => (json!("override_ended"), Some(told)),
+            };
+            let told = told.map(|told| json!({"author": told.author, "reason": told.reason}));
+            json!({"band": [from, to], "cause": cause, "override": told})
+        }
+        model::Decision::AlertFired { rule, severity, since, escalated_from } => json!({
+            "fired": rule,
+            "severity": severity.name(),
+            "since": since,
+            "more": escalated_from.map(|severity| severity.name()),
+        }),
+        model::Decision::AlertResolved { rule, severity, since, firing_sequence } => json!({
+            "resolved": rule,
+            "severity": severity.name(),
+            "since": since,
+            "more": firing_sequence,
+        }),
+    };
     let mut points = BTreeMap::new();
     let mut values = BTreeMap::new();
-    for (id, delta) in &change.contribution_deltas {
+    for (id, delta) in &verdict.contribution_deltas {
         if delta.abs() > TOLERANCE {
             points.insert(format!("measure {id}"), *delta);
-            let before = change.previous_values.get(id).copied().flatten();
-            values.insert(format!("measure {id}"), [before, change.values[id]]);
+            let before = verdict.previous_values.get(id).copied().flatten();
+            values.insert(format!("measure {id}"), [before, verdict.values[id]]);
         }
     }
-    for (id, delta) in &change.gate_deltas {
+    for (id, delta) in &verdict.gate_deltas {
         let id = match id.as_str() {
             "start" | "clamp" => "start and clamp".to_owned(),
             id => format!("gate {id}"),
@@ -276,11 +331,11 @@ fn change_of_model(change: &BandChange) -> Value {
     }
     points.retain(|_, delta| delta.abs() > TOLERANCE);
     json!({
-        "at_ms": change.at_ms,
-        "from": change.from,
-        "to": change.to,
-        "score": change.score,
-        "previous_score": change.previous_published_score,
+        "sequence": verdict.sequence,
+        "at_ms": verdict.at_ms,
+        "decision": decision,
+        "score": verdict.score,
+        "previous_score": verdict.previous_score,
         "points": points,
         "values": values,
     })

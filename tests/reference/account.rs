@@ -32,6 +32,17 @@ pub struct History {
     remembered: [VecDeque<String>; 5],
 }
 
+/// What became of a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Taken {
+    New,
+    /// Its event id is remembered: it changes nothing.
+    Known,
+    /// The same status or answer was told by another event.
+    Restated,
+    TooLate,
+}
+
 /// One ticket or invoice from its creation until it is forgotten. The same id may come again
 /// after that, as a new item; what the forgotten one counted stays counted.
 #[derive(Clone, Debug)]
@@ -60,32 +71,34 @@ impl Item {
 
     /// The same status at the same instant counts once; of two, the greater event id is kept,
     /// so that the order of arrival does not matter.
-    fn add(&mut self, status: Status) {
+    fn add(&mut self, status: Status) -> Taken {
         let twin = self
             .statuses
             .iter_mut()
             .find(|known| known.status == status.status && known.at == status.at);
+        let taken = if twin.is_some() { Taken::Restated } else { Taken::New };
         match twin {
             Some(known) if known.event_id < status.event_id => *known = status,
             Some(_) => {}
             None => self.statuses.push(status),
         }
         self.statuses.sort_by(|left, right| left.order().cmp(&right.order()));
+        taken
     }
 }
 
 impl History {
-    /// Takes one record at task time `now`. Says whether it was accepted.
-    pub fn apply(&mut self, card: &Card, record: &Record, now: i64) -> bool {
+    /// Takes one record at `now`, the time of its source.
+    pub fn apply(&mut self, card: &Card, record: &Record, now: i64) -> Taken {
         if record.tombstone {
             self.profile = None;
-            return true;
+            return Taken::New;
         }
         let body = &record.value;
         if let Some(event_id) = text(body, "event_id") {
             let ids = &mut self.remembered[record.source as usize];
             if ids.contains(&event_id) {
-                return false;
+                return Taken::Known;
             }
             ids.push_back(event_id);
             if ids.len() > REMEMBERED_IDS {
@@ -104,11 +117,13 @@ impl History {
             Source::Usage => {
                 self.late_dropped += u64::from(older_than_every_window(card, at, now));
                 self.usage.push(Usage::read(body));
+                Taken::New
             }
             Source::Ticket => {
                 let status = Status::ticket(body);
                 let taken = take(&mut self.tickets, status, now, card.item_horizon_ms);
-                self.late_dropped += u64::from(!taken);
+                self.late_dropped += u64::from(taken == Taken::TooLate);
+                taken
             }
             Source::Payment => {
                 let status = Status::payment(body);
@@ -116,17 +131,22 @@ impl History {
                     self.last_payment = Some(status.clone());
                 }
                 let taken = take(&mut self.invoices, status, now, card.item_horizon_ms);
-                self.late_dropped += u64::from(!taken);
+                self.late_dropped += u64::from(taken == Taken::TooLate);
+                taken
             }
+            // Overrides and feedback are no answers.
+            Source::Survey if body["override"] == true || !body["feedback"].is_null() => Taken::New,
             Source::Survey => self.add_answer(Answer::read(body)),
-            Source::Profile => self.profile = Some(body.clone()),
+            Source::Profile => {
+                self.profile = Some(body.clone());
+                Taken::New
+            }
         }
-        true
     }
 
     /// A respondent's answers to one survey at one instant count once; the greater event id is
     /// kept, so that the order of arrival does not matter.
-    fn add_answer(&mut self, answer: Answer) {
+    fn add_answer(&mut self, answer: Answer) -> Taken {
         let whose = |answer: &Answer| match &answer.respondent_id {
             Some(respondent) => (true, respondent.clone()),
             None => (false, answer.event_id.clone()),
@@ -135,9 +155,16 @@ impl History {
             known.survey == answer.survey && known.at == answer.at && whose(known) == whose(&answer)
         });
         match twin {
-            Some(known) if known.event_id < answer.event_id => *known = answer,
-            Some(_) => {}
-            None => self.answers.push(answer),
+            Some(known) => {
+                if known.event_id < answer.event_id {
+                    *known = answer;
+                }
+                Taken::Restated
+            }
+            None => {
+                self.answers.push(answer);
+                Taken::New
+            }
         }
     }
 
@@ -167,8 +194,8 @@ impl History {
     }
 }
 
-/// Adds a status to its item; false if it is too old for an item that is not known (any more).
-fn take(items: &mut Vec<Item>, status: Status, now: i64, horizon_ms: i64) -> bool {
+/// Adds a status to its item, unless it is too old for one that is not known (any more).
+fn take(items: &mut Vec<Item>, status: Status, now: i64, horizon_ms: i64) -> Taken {
     for item in items.iter_mut() {
         if item.settled_since().is_some_and(|since| now - since >= horizon_ms) {
             item.forgotten = true;
@@ -176,12 +203,11 @@ fn take(items: &mut Vec<Item>, status: Status, now: i64, horizon_ms: i64) -> boo
     }
     let known = items.iter_mut().find(|item| !item.forgotten && item.id == status.item_id);
     if let Some(item) = known {
-        item.add(status);
-        return true;
+        return item.add(status);
     }
     if now - status.at >= horizon_ms {
-        return false;
+        return Taken::TooLate;
     }
     items.push(Item { id: status.item_id.clone(), statuses: vec![status], forgotten: false });
-    true
+    Taken::New
 }

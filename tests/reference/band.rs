@@ -3,6 +3,7 @@
 //! Judges one instant at a time. Finding the instants to judge is the model's part.
 
 use super::card::{Band, Card};
+use super::event::Claim;
 use super::score::TOLERANCE;
 
 /// A place among the card's bands, or nothing for `unknown`.
@@ -80,10 +81,23 @@ impl Machine {
         dwelt || bypass
     }
 
+    /// Stands by the place that an override claims.
+    pub fn impose(&mut self, t: i64, place: usize, score: Option<f64>) {
+        self.enter(t, Some(place), score);
+    }
+
+    /// Enters the place that the score holds, whatever was before.
+    pub fn start_afresh(&mut self, card: &Card, t: i64, score: Option<f64>) {
+        self.enter(t, score.map(|score| band_of(&card.bands, score)), score);
+    }
+
+    /// A place that is entered from itself stays as it was: only the record of it is new.
     fn enter(&mut self, t: i64, place: Place, score: Option<f64>) {
-        self.previous = Some(self.place);
-        self.place = place;
-        self.since = t;
+        if self.place != place {
+            self.previous = Some(self.place);
+            self.place = place;
+            self.since = t;
+        }
         self.published_score = score;
         self.pending = None;
     }
@@ -102,6 +116,16 @@ pub fn band_of(bands: &[Band], score: f64) -> usize {
         if band.inclusive { score <= band.edge + TOLERANCE } else { score < band.edge - TOLERANCE }
     };
     bands.iter().position(holds).unwrap_or(bands.len() - 1)
+}
+
+impl Claim {
+    /// Nothing if the card has no such band.
+    pub fn place(&self, bands: &[Band]) -> Option<usize> {
+        match &self.band {
+            Some(name) => bands.iter().position(|band| band.name == *name),
+            None => self.score.map(|score| band_of(bands, score)),
+        }
+    }
 }
 
 pub fn band_name(bands: &[Band], place: Place) -> String {

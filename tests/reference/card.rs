@@ -1,6 +1,6 @@
 //! The scorecard, read from YAML into plain structs.
 //!
-//! Checks nothing: what cannot be read panics. Leaves out alerts, tests, colours and actions.
+//! Checks nothing: what cannot be read panics. Leaves out tests, colours and actions.
 
 use saphyr::{LoadableYamlNode, Scalar, Yaml};
 use serde_json::{Map, Value};
@@ -18,6 +18,7 @@ pub struct Card {
     /// Worst first.
     pub bands: Vec<Band>,
     pub anti_flap: AntiFlap,
+    pub alerts: Vec<AlertRule>,
     pub min_coverage: f64,
     pub grace_ms: i64,
     pub item_horizon_ms: i64,
@@ -122,6 +123,9 @@ pub enum NumberTest {
     Equals(f64),
 }
 
+/// A comparison whose number is still to come.
+pub type Compare = fn(f64) -> NumberTest;
+
 #[derive(Clone, Debug)]
 pub struct Band {
     pub name: String,
@@ -136,6 +140,80 @@ pub struct AntiFlap {
     pub worse_ms: i64,
     pub better_ms: i64,
     pub bypass_drop: f64,
+}
+
+#[derive(Clone, Debug)]
+pub struct AlertRule {
+    pub id: String,
+    pub kind: AlertKind,
+    /// Never empty, mildest first: a rule without levels has the one of its severity.
+    pub levels: Vec<Level>,
+    /// Asks about profile fields only.
+    pub only_where: Option<Condition>,
+    pub hold_ms: i64,
+    pub cooldown_ms: i64,
+}
+
+/// One severity, and the number from which on it holds: points, a value, milliseconds, or a
+/// share of the weight. A `band_entered` or an `opportunity` asks for no number.
+#[derive(Clone, Copy, Debug)]
+pub struct Level {
+    pub severity: Severity,
+    pub number: f64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    Info,
+    Warning,
+    Critical,
+}
+
+#[derive(Clone, Debug)]
+pub enum AlertKind {
+    ScoreDrop { within_ms: i64, at_most: Option<f64> },
+    BandEntered { bands: Vec<usize> },
+    Measure { id: String, test: Compare },
+    Silence,
+    RenewalAtRisk { bands: Vec<usize> },
+    Opportunity { bands: Vec<usize>, for_ms: i64, rising: Condition },
+    Coverage,
+}
+
+impl AlertKind {
+    pub fn name(&self) -> &'static str {
+        match self {
+            AlertKind::ScoreDrop { .. } => "score_drop",
+            AlertKind::BandEntered { .. } => "band_entered",
+            AlertKind::Measure { .. } => "measure",
+            AlertKind::Silence => "silence",
+            AlertKind::RenewalAtRisk { .. } => "renewal_at_risk",
+            AlertKind::Opportunity { .. } => "opportunity",
+            AlertKind::Coverage => "coverage",
+        }
+    }
+
+    /// Says that an account is at risk, and so does not begin where there is no score.
+    pub fn is_risk(&self) -> bool {
+        match self {
+            AlertKind::ScoreDrop { .. }
+            | AlertKind::BandEntered { .. }
+            | AlertKind::Measure { .. }
+            | AlertKind::Silence
+            | AlertKind::RenewalAtRisk { .. } => true,
+            AlertKind::Opportunity { .. } | AlertKind::Coverage => false,
+        }
+    }
+}
+
+impl Severity {
+    pub fn name(self) -> &'static str {
+        match self {
+            Severity::Info => "info",
+            Severity::Warning => "warning",
+            Severity::Critical => "critical",
+        }
+    }
 }
 
 impl Card {
@@ -188,13 +266,15 @@ fn read_card(card: &Value) -> Card {
         Some("card") => Redistribute::Card,
         Some(other) => panic!("cannot read redistribute `{other}`"),
     };
+    let bands: Vec<Band> = list(&card["bands"]).iter().map(read_band).collect();
     Card {
         name: string(&card["scorecard"]),
         dimensions: list(&card["dimensions"]).iter().map(read_dimension).collect(),
         combine,
         redistribute,
         gates: list(&card["gates"]).iter().map(read_gate).collect(),
-        bands: list(&card["bands"]).iter().map(read_band).collect(),
+        alerts: list(&card["alerts"]).iter().map(|rule| read_alert(rule, &bands)).collect(),
+        bands,
         anti_flap: read_anti_flap(&card["anti_flap"]),
         min_coverage: optional_number(&card["min_coverage"]).unwrap_or(0.5),
         grace_ms: duration(&card["grace"]).unwrap_or(0),
@@ -360,6 +440,81 @@ fn read_anti_flap(anti_flap: &Value) -> AntiFlap {
         better_ms: duration(&dwell["better"]).unwrap_or(14 * DAY_MS),
         bypass_drop: optional_number(&anti_flap["bypass_drop"]).unwrap_or(25.0),
     }
+}
+
+fn read_alert(rule: &Value, bands: &[Band]) -> AlertRule {
+    let places = |names: &Value| -> Vec<usize> {
+        let place = |name: &Value| bands.iter().position(|band| name == band.name.as_str());
+        let names = if names.is_array() { list(names) } else { std::slice::from_ref(names) };
+        names.iter().map(|name| place(name).expect("a band of the card")).collect()
+    };
+    let (kind, numbers) = if let Some(id) = rule["measure"].as_str() {
+        let tests: [(&str, Compare); 4] = [
+            ("above", NumberTest::Above),
+            ("below", NumberTest::Below),
+            ("at_least", NumberTest::AtLeast),
+            ("at_most", NumberTest::AtMost),
+        ];
+        let written = tests.iter().find(|(key, _)| !rule[*key].is_null());
+        let (key, test) = written.expect("a rule on a measure compares it");
+        (AlertKind::Measure { id: id.to_string(), test: *test }, &rule[*key])
+    } else if let Value::Object(drop) = &rule["score_drop"] {
+        let within_ms = duration(&drop["within"]).expect("a drop has a window");
+        let at_most = drop.get("at_most").and_then(optional_number);
+        (AlertKind::ScoreDrop { within_ms, at_most }, &drop["points"])
+    } else if !rule["band_entered"].is_null() {
+        (AlertKind::BandEntered { bands: places(&rule["band_entered"]) }, &Value::Null)
+    } else if !rule["silence"].is_null() {
+        (AlertKind::Silence, &rule["silence"]["for"])
+    } else if !rule["renewal_at_risk"].is_null() {
+        let renewal = &rule["renewal_at_risk"];
+        (AlertKind::RenewalAtRisk { bands: places(&renewal["bands"]) }, &renewal["within"])
+    } else if !rule["opportunity"].is_null() {
+        let opportunity = &rule["opportunity"];
+        let kind = AlertKind::Opportunity {
+            bands: places(&opportunity["band"]),
+            for_ms: duration(&opportunity["for"]).expect("an opportunity has its time"),
+            rising: read_condition(&opportunity["rising"]),
+        };
+        (kind, &Value::Null)
+    } else {
+        assert!(!rule["coverage"].is_null(), "cannot read alert `{rule}`");
+        (AlertKind::Coverage, &rule["coverage"]["below"])
+    };
+    let usual = match kind {
+        AlertKind::Opportunity { .. } => Severity::Info,
+        _ => Severity::Warning,
+    };
+    let of_rule = rule["severity"].as_str().map_or(usual, severity);
+    let mut levels: Vec<Level> = match numbers {
+        Value::Object(levels) => levels
+            .iter()
+            .map(|(name, number)| Level { severity: severity(name), number: threshold(number) })
+            .collect(),
+        Value::Null => vec![Level { severity: of_rule, number: 0.0 }],
+        one => vec![Level { severity: of_rule, number: threshold(one) }],
+    };
+    levels.sort_by_key(|level| level.severity);
+    let condition = &rule["where"];
+    AlertRule {
+        id: string(&rule["id"]),
+        kind,
+        levels,
+        only_where: (!condition.is_null()).then(|| read_condition(condition)),
+        hold_ms: duration(&rule["hold"]).unwrap_or(0),
+        cooldown_ms: duration(&rule["cooldown"]).unwrap_or(0),
+    }
+}
+
+/// A number, or a duration in milliseconds.
+fn threshold(value: &Value) -> f64 {
+    value.as_f64().or_else(|| Some(duration(value)? as f64)).expect("a level has its number")
+}
+
+fn severity(name: &str) -> Severity {
+    let all = [Severity::Info, Severity::Warning, Severity::Critical];
+    let found = all.into_iter().find(|severity| severity.name() == name);
+    found.unwrap_or_else(|| panic!("`{name}` is no severity"))
 }
 
 /// `28d`, `6h`, `90m`, `1d12h`; a bare 0 is no time at all.

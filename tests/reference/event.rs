@@ -19,6 +19,23 @@ pub enum Source {
     Profile,
 }
 
+impl Source {
+    /// Those whose outages are noticed.
+    pub const GUARDED: [Source; 4] =
+        [Source::Usage, Source::Ticket, Source::Payment, Source::Survey];
+
+    /// As in `degraded`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Source::Usage => "usage",
+            Source::Ticket => "support",
+            Source::Payment => "payment",
+            Source::Survey => "survey",
+            Source::Profile => "account",
+        }
+    }
+}
+
 #[derive(Clone, Debug)]
 pub struct Record {
     pub source: Source,
@@ -175,6 +192,51 @@ impl Answer {
         let above = (self.score_thousandths - self.scale_min_thousandths) as f64;
         let width = (self.scale_max_thousandths - self.scale_min_thousandths) as f64;
         100.0 * above / width
+    }
+}
+
+/// A manager's word on the band, or its withdrawal.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Override {
+    pub at: i64,
+    pub event_id: String,
+    pub author: String,
+    pub reason: String,
+    /// Nothing for a withdrawal.
+    pub claim: Option<Claim>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Claim {
+    /// A band by its name, or else by the score it holds.
+    pub band: Option<String>,
+    pub score: Option<f64>,
+    pub expires_at: i64,
+}
+
+impl Override {
+    /// Nothing if the survey record is something else.
+    pub fn read(body: &Value) -> Option<Override> {
+        if body["override"] != true {
+            return None;
+        }
+        let claim = || Claim {
+            band: text(body, "band"),
+            score: body["score"].as_f64(),
+            expires_at: instant_ms(&body["expires_at"]),
+        };
+        Some(Override {
+            at: instant_ms(&body["occurred_at"]),
+            event_id: text(body, "event_id").expect("an override has an event id"),
+            author: text(body, "author").expect("an override has an author"),
+            reason: text(body, "reason").expect("an override has a reason"),
+            claim: (body["cancel"] != true).then(claim),
+        })
+    }
+
+    /// What decides which of two is the later.
+    pub fn order(&self) -> (i64, &str) {
+        (self.at, &self.event_id)
     }
 }
 

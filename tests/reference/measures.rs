@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::account::{History, Item};
 use super::card::{Card, Measure, Window};
+use super::clock::Clock;
 use super::event::{Answer, DAY_MS, HOUR_MS, Source, Status, Usage};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -146,8 +147,9 @@ impl Measure {
     }
 }
 
-/// The measure at `t`, or nothing where there is no data to say anything.
-pub fn value(measure: &Measure, history: &History, t: i64) -> Option<f64> {
+/// The measure by the clock, or nothing where there is no data to say anything.
+pub fn value(measure: &Measure, history: &History, clock: &Clock) -> Option<f64> {
+    let t = clock.of(measure.kind.source());
     match measure.kind {
         Kind::UsageEvents => {
             history.last(Source::Usage)?;
@@ -185,7 +187,7 @@ pub fn value(measure: &Measure, history: &History, t: i64) -> Option<f64> {
         }
         Kind::UsageDaysSinceLast => {
             let last = last_matching_usage(measure, history)?;
-            Some(whole(t - last, DAY_MS))
+            Some(whole(clock.elapsed(Source::Usage, last), DAY_MS))
         }
         Kind::UsageTrend => trend(measure, history, t),
         Kind::SupportOpened => {
@@ -280,15 +282,16 @@ pub fn read_at(measure: &Measure, history: &History, t: i64) -> Option<i64> {
     }
 }
 
-/// Puts into `instants` all instants of `from < t <= to` at which the measure may change by
-/// time alone, and perhaps others.
+/// Puts into `instants` all instants after the clock's time up to `to` at which the measure may
+/// change by time alone, and perhaps others.
 pub fn instants(
     measure: &Measure,
     history: &History,
-    from: i64,
+    clock: &Clock,
     to: i64,
     instants: &mut BTreeSet<i64>,
 ) {
+    let from = clock.now;
     let mut add = |at: i64| {
         if from < at && at <= to {
             instants.insert(at);
@@ -306,7 +309,7 @@ pub fn instants(
     }
     if let Some(stale_after_ms) = measure.stale_after_ms {
         for anchor in &anchors {
-            add(anchor + stale_after_ms);
+            add(clock.full_at(measure.kind.source(), *anchor, stale_after_ms));
         }
     }
     // Ages step at whole units after the one instant they count from.
@@ -319,7 +322,16 @@ pub fn instants(
         }
     };
     match measure.kind {
-        Kind::UsageDaysSinceLast => step_from(last_matching_usage(measure, history), DAY_MS),
+        Kind::UsageDaysSinceLast => {
+            let Some(last) = last_matching_usage(measure, history) else { return };
+            for day in 0.. {
+                let at = clock.full_at(Source::Usage, last, day * DAY_MS);
+                if at > to {
+                    break;
+                }
+                add(at);
+            }
+        }
         Kind::SupportOldestOpenHours => {
             step_from(open_tickets(measure, history).map(opened_at).min(), HOUR_MS);
         }

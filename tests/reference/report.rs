@@ -1,12 +1,14 @@
 //! The account report of section 7, as JSON.
 //!
-//! Leaves out `scorecard_hash`; `alerts` and `degraded` are always empty, as alerts and the
-//! outage guard are not part of the model.
+//! Leaves out `scorecard_hash`; what the task knows of outages, and of an override, is put in by the
+//! model.
 
 use serde_json::{Value, json};
 
+use super::alert::Alert;
 use super::band::{Machine, band_name, band_of};
-use super::card::{Card, Dimension, Measure};
+use super::card::{AlertRule, Card, Dimension, Measure};
+use super::event::Override;
 use super::score::{DimensionReading, Evaluation, Reading, Status};
 
 pub fn report(
@@ -15,8 +17,10 @@ pub fn report(
     t: i64,
     evaluation: &Evaluation,
     machine: &Machine,
+    alerts: &[Alert],
 ) -> Value {
     let pairs = card.dimensions.iter().zip(&evaluation.dimensions);
+    let rules = card.alerts.iter().zip(alerts);
     let gates = evaluation
         .gates
         .iter()
@@ -33,8 +37,35 @@ pub fn report(
         "degraded": [],
         "dimensions": pairs.map(|(spec, read)| dimension(card, spec, read)).collect::<Vec<_>>(),
         "gates": gates.collect::<Vec<_>>(),
-        "alerts": [],
+        "alerts": rules.filter_map(|(rule, alert)| alert_row(rule, alert)).collect::<Vec<_>>(),
     })
+}
+
+/// The object of an override that runs, as in its band-change record.
+pub fn override_row(card: &Card, running: &Override) -> Value {
+    let claim = running.claim.as_ref().expect("a withdrawal does not run");
+    let place = claim.place(&card.bands).expect("what runs has a band of the card");
+    let mut row = json!({
+        "band": band_name(&card.bands, Some(place)),
+        "author": running.author,
+        "reason": running.reason,
+        "expires_at": text_of(claim.expires_at),
+    });
+    if let Some(score) = claim.score {
+        row["score"] = json!(score);
+    }
+    row
+}
+
+/// Nothing for a rule that is inactive.
+fn alert_row(rule: &AlertRule, alert: &Alert) -> Option<Value> {
+    let (status, severity, since) = alert.status(rule)?;
+    Some(json!({
+        "rule": rule.id,
+        "status": status,
+        "severity": severity.name(),
+        "since": text_of(since),
+    }))
 }
 
 fn dimension(card: &Card, spec: &Dimension, read: &DimensionReading) -> Value {

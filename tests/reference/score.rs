@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::account::History;
 use super::card::Redistribute;
 use super::card::{Card, Combine, Condition, Curve, Dimension, Measure, Missing, NumberTest};
+use super::clock::Clock;
 use super::measures::{read_at, value};
 
 /// Within this of an edge or threshold is on it (section 9.1).
@@ -57,7 +58,19 @@ pub struct GateReading {
     pub reason: String,
 }
 
+impl Evaluation {
+    pub fn readings(&self) -> impl Iterator<Item = &Reading> {
+        self.dimensions.iter().flat_map(|dimension| &dimension.measures)
+    }
+}
+
+/// Without any outage.
 pub fn evaluate(card: &Card, history: &History, t: i64) -> Evaluation {
+    evaluate_by(card, history, &Clock::plain(t))
+}
+
+pub fn evaluate_by(card: &Card, history: &History, clock: &Clock) -> Evaluation {
+    let t = clock.now;
     let mut dimensions: Vec<DimensionReading> = card
         .dimensions
         .iter()
@@ -66,7 +79,7 @@ pub fn evaluate(card: &Card, history: &History, t: i64) -> Evaluation {
             weight: 0.0,
             score: None,
             contribution: 0.0,
-            measures: dimension.measures.iter().map(|m| read(m, history, t)).collect(),
+            measures: dimension.measures.iter().map(|m| read(m, history, clock)).collect(),
         })
         .collect();
     let coverage = coverage(card, &dimensions);
@@ -87,10 +100,12 @@ pub fn evaluate(card: &Card, history: &History, t: i64) -> Evaluation {
     Evaluation { score: raw.filter(|_| covered && !in_grace), coverage, dimensions, gates }
 }
 
-fn read(measure: &Measure, history: &History, t: i64) -> Reading {
-    let known = value(measure, history, t);
+fn read(measure: &Measure, history: &History, clock: &Clock) -> Reading {
+    let source = measure.kind.source();
+    let known = value(measure, history, clock);
     let stale = measure.stale_after_ms.is_some_and(|stale_after_ms| {
-        read_at(measure, history, t).is_some_and(|read_at| t - read_at >= stale_after_ms)
+        read_at(measure, history, clock.of(source))
+            .is_some_and(|read_at| clock.elapsed(source, read_at) >= stale_after_ms)
     });
     let scored = known
         .filter(|_| !stale)
@@ -303,7 +318,7 @@ fn raw_score(
 }
 
 /// A comparison with what is missing does not hold (so its `not` does).
-fn holds(condition: &Condition, history: &History, dimensions: &[DimensionReading]) -> bool {
+pub fn holds(condition: &Condition, history: &History, dimensions: &[DimensionReading]) -> bool {
     match condition {
         Condition::Measure { id, test } => {
             let mut readings = dimensions.iter().flat_map(|dimension| &dimension.measures);
@@ -334,7 +349,7 @@ fn listed(values: &[Value], wanted: &Value) -> bool {
 }
 
 impl NumberTest {
-    fn holds(self, value: f64) -> bool {
+    pub fn holds(self, value: f64) -> bool {
         match self {
             NumberTest::AtLeast(number) => value >= number - TOLERANCE,
             NumberTest::AtMost(number) => value <= number + TOLERANCE,

@@ -14,6 +14,7 @@ use super::distinct::DistinctPanes;
 use super::invoices::Invoices;
 use super::items::Items;
 use super::panes::{PaneRing, TrendPanes};
+use super::warming::Warming;
 use super::{Aggregate, ItemSources};
 use crate::engine::event::{Currency, Profile, ProfileStatus, Source};
 use crate::engine::scorecard::{DistinctOf, Plan, Window};
@@ -105,6 +106,25 @@ pub struct KeptAggregate<'a> {
     items: Option<Box<KeptItems<'a>>>,
     #[serde(borrow)]
     profile: Option<Box<KeptProfile<'a>>>,
+    /// In the order of the card's measures.
+    warming: Option<Box<KeptWarming>>,
+}
+
+/// From when on history is whole, where it is not from the beginning.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct KeptWarming {
+    pub(super) whole_since: Vec<Option<i64>>,
+    pub(super) items_whole_since: [Option<i64>; 5],
+}
+
+impl KeptAggregate<'_> {
+    /// The profile, if one is known.
+    ///
+    /// # Errors
+    /// When it says what no profile can.
+    pub fn profile(&self) -> Result<Option<Profile>, BadState> {
+        self.profile.as_ref().map(|profile| profile.restore()).transpose()
+    }
 }
 
 /// Each value with its latest pane: of those that have begun, and of those that have not.
@@ -217,10 +237,12 @@ impl Aggregate {
             lasts: keyed(&keys.lasts, &self.lasts, |last| written(*last)),
             items: self.items.as_deref().map(|items| Box::new(items.keep())),
             profile: self.profile().map(|profile| Box::new(KeptProfile::of(profile))),
+            warming: self.warming.as_ref().map(|warming| Box::new(warming.keep())),
         }
     }
 
-    /// The aggregate again, in the shape `plan` asks for. Stores that were not kept begin empty.
+    /// The aggregate again, in the shape `plan` asks for, which is `same_plan` as it was kept under
+    /// or not. Stores that were not kept begin empty.
     ///
     /// # Errors
     /// When `kept` says what no aggregate can.
@@ -228,6 +250,7 @@ impl Aggregate {
         kept: KeptAggregate<'_>,
         plan: &Plan,
         keys: &StoreKeys,
+        same_plan: bool,
     ) -> Result<Aggregate, BadState> {
         let mut aggregate = Aggregate::new(plan);
         aggregate.first_at = kept.first_at.map_or(EventTime::MAX, EventTime::from_millis);
@@ -250,6 +273,9 @@ impl Aggregate {
         fill(&keys.lasts, &mut aggregate.lasts, kept.lasts, |last| Ok(read_back(last)))?;
         if let Some(items) = kept.items {
             aggregate.items = Some(Box::new(ItemSources::restore(*items)?));
+        }
+        if let Some(warming) = kept.warming.filter(|_| same_plan) {
+            aggregate.warming = Some(Box::new(Warming::restore(&warming, plan)?));
         }
         if let Some(profile) = kept.profile {
             aggregate.profile = Some(Box::new(profile.restore()?));
@@ -355,7 +381,7 @@ impl KeptProfile<'_> {
         }
     }
 
-    fn restore(self) -> Result<Profile, BadState> {
+    fn restore(&self) -> Result<Profile, BadState> {
         let owned = |text: Option<&str>| text.map(str::to_owned);
         let status = |status| {
             by_code(&ProfileStatus::NAMES, status, BadState("an unknown status of a profile"))
@@ -377,7 +403,7 @@ impl KeptProfile<'_> {
             status: self.status.map(status).transpose()?,
             parent_account_id: owned(self.parent_account_id),
             recovery_path: self.recovery_path,
-            tags: self.tags.into_iter().map(str::to_owned).collect(),
+            tags: self.tags.iter().copied().map(str::to_owned).collect(),
         })
     }
 }

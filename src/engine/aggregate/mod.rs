@@ -12,6 +12,7 @@ mod kept;
 mod panes;
 mod reading;
 mod tickets;
+mod warming;
 
 use std::hash::{BuildHasherDefault, Hasher};
 use std::hint::black_box;
@@ -25,9 +26,10 @@ use self::invoices::Invoices;
 use self::items::ItemOutcome;
 pub use self::kept::{BadState, KeptAggregate, StoreKey, StoreKeys};
 use self::panes::{PaneRing, TrendPanes};
-pub use self::reading::Reading;
 use self::reading::whole_elapsed;
+pub use self::reading::{Absence, Reading};
 use self::tickets::{TicketChange, Tickets};
+use self::warming::Warming;
 use super::event::{Body, Event, PaymentStatus, Profile, Source, TicketStatus, Usage};
 use super::scorecard::{DistinctOf, Measure, Plan, Read};
 use super::time::{EventTime, Span};
@@ -72,6 +74,8 @@ pub struct Aggregate {
     /// Made with the first event that needs it: most accounts' sparse sources never come.
     items: Option<Box<ItemSources>>,
     profile: Option<Box<Profile>>,
+    /// Only after a change of rules, until every window has filled again.
+    warming: Option<Box<Warming>>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -122,6 +126,7 @@ impl Aggregate {
             lasts: plan.lasts.iter().map(|_| EventTime::MIN).collect(),
             items: None,
             profile: None,
+            warming: None,
         }
     }
 
@@ -167,13 +172,7 @@ impl Aggregate {
     }
 
     /// Takes an event at task time `now`.
-    pub fn apply(
-        &mut self,
-        event: &Event<'_>,
-        plan: &Plan,
-        item_horizon: Span,
-        now: EventTime,
-    ) -> Applied {
+    pub fn apply(&mut self, event: &Event<'_>, plan: &Plan, now: EventTime) -> Applied {
         let source = event.body.source();
         if let Body::ProfileGone = event.body {
             self.profile = None;
@@ -187,15 +186,15 @@ impl Aggregate {
             Body::Usage(usage) => self.apply_usage(usage, at, plan, now),
             Body::Ticket(ticket) => {
                 let change = TicketChange::new(ticket, at, &event.event_id);
-                let items = self.items_mut(plan, item_horizon, now);
-                items.tickets.apply(&ticket.ticket_id, change, now, item_horizon)
+                let items = self.items_mut(plan, now);
+                items.tickets.apply(&ticket.ticket_id, change, now, plan.item_horizon)
             }
             Body::Payment(payment) => {
-                let items = self.items_mut(plan, item_horizon, now);
-                items.invoices.apply(payment, at, &event.event_id, now, item_horizon)
+                let items = self.items_mut(plan, now);
+                items.invoices.apply(payment, at, &event.event_id, now, plan.item_horizon)
             }
             Body::Survey(survey) => {
-                let items = self.items_mut(plan, item_horizon, now);
+                let items = self.items_mut(plan, now);
                 items.answers.apply(survey, at, &event.event_id)
             }
             Body::Profile(profile) => {
@@ -274,7 +273,8 @@ impl Aggregate {
     }
 
     /// The sparse sources, swept of what is past when they have doubled since the last sweep.
-    fn items_mut(&mut self, plan: &Plan, horizon: Span, now: EventTime) -> &mut ItemSources {
+    fn items_mut(&mut self, plan: &Plan, now: EventTime) -> &mut ItemSources {
+        let horizon = plan.item_horizon;
         let items = self.items.get_or_insert_default();
         if items.len() >= SWEEP_MIN.max(2 * items.swept_len) {
             items.tickets.forget(horizon, plan.ticket_reach, now);
@@ -285,15 +285,19 @@ impl Aggregate {
         items
     }
 
-    /// Reads one measure at `now`. Time may not go back between calls.
-    pub fn read(&mut self, measure: &Measure, read: &Read, plan: &Plan, now: EventTime) -> Reading {
+    /// Reads the plan's measure at `index` at `now`. Time may not go back between calls.
+    pub fn read(&mut self, index: usize, plan: &Plan, now: EventTime) -> Reading {
+        let (measure, read) = (&plan.measures[index], &plan.reads[index]);
+        if let Some(until) = self.warms_up_until(index, plan, now) {
+            return Reading { value: None, until, absence: Absence::WarmingUp };
+        }
         let reading = self.read_fresh(measure, read, plan, now);
         let Some(stale_after) = measure.stale_after else { return reading };
         match self.last_reading_at(measure, read, now) {
             Some(last_at) if reading.value.is_some() => {
                 let stale_at = last_at + stale_after;
                 if stale_at <= now {
-                    Reading { value: None, until: reading.until, stale: true }
+                    Reading { value: None, until: reading.until, absence: Absence::Stale }
                 } else {
                     Reading::until(reading.value, reading.until.min(stale_at))
                 }

@@ -3,6 +3,17 @@
 use crate::engine::scorecard::Window;
 use crate::engine::time::{EventTime, Span};
 
+/// Why a measure has no value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Absence {
+    /// There is no data to say anything.
+    NoData,
+    /// Its data is older than `stale_after`.
+    Stale,
+    /// The rules are newer than the history kept for them: part of the window is not known.
+    WarmingUp,
+}
+
 /// What a measure says at one moment.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Reading {
@@ -10,8 +21,8 @@ pub struct Reading {
     pub value: Option<f64>,
     /// The value cannot change before this without an event (it need not change then).
     pub until: EventTime,
-    /// There is no value only because it is older than the measure's `stale_after`.
-    pub stale: bool,
+    /// Why there is no value, where there is none.
+    pub absence: Absence,
 }
 
 impl Reading {
@@ -22,7 +33,7 @@ impl Reading {
 
     /// A value that time alone may change at `until`, not before.
     pub fn until(value: Option<f64>, until: EventTime) -> Reading {
-        Reading { value, until, stale: false }
+        Reading { value, until, absence: Absence::NoData }
     }
 }
 

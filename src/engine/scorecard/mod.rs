@@ -13,8 +13,12 @@ pub use alert::{ALERT_RULES_MAX, AlertKind, AlertRule, Severity};
 pub use curve::{Curve, TOLERANCE};
 pub use measure::{Filter, MeasureKind, PANE_MIN, PANES_MAX, WindowUse, default_pane};
 pub use parse::{Parsed, profile_condition};
+#[cfg(test)]
+pub(crate) use parse::{known_keys, mistakes};
 
 pub use plan::{DistinctOf, DistinctStore, Plan, Read, TrendStore, Window, WindowStore, fed_by};
+
+use std::sync::Arc;
 
 use super::event::{Profile, ProfileStatus};
 use super::time::Span;
@@ -31,6 +35,8 @@ pub struct Scorecard {
     pub description: String,
     /// Content hash in hex: xxh3-128 of the file's text.
     pub hash: String,
+    /// The file's text.
+    pub text: Arc<str>,
     /// How dimensions make the score.
     pub combine: Combine,
     /// Where the weight of a missing measure goes.

@@ -153,6 +153,8 @@ pub struct Plan {
     pub scored: Vec<bool>,
     /// For measures that only grow with time: the value past which the score cannot notice.
     pub settled_from: Vec<f64>,
+    /// How long settled tickets and invoices are kept for late statuses.
+    pub item_horizon: Span,
     /// How far back tickets must be held for the windows over them.
     pub ticket_reach: Span,
     /// The same for invoices.
@@ -164,7 +166,7 @@ pub struct Plan {
 impl Plan {
     /// Compiles what `card` needs.
     pub fn new(card: &Scorecard) -> Plan {
-        let mut plan = Plan::default();
+        let mut plan = Plan { item_horizon: card.item_horizon, ..Plan::default() };
         for (index, measure) in card.measures().enumerate() {
             let read = plan.read(measure);
             for source in fed_by(measure.kind) {

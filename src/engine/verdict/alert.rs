@@ -144,6 +144,8 @@ struct Episode {
     level: usize,
     /// The account's own number of the verdict that told of it; `None` while it has been kept quiet.
     sequence: Option<u64>,
+    /// It came up with a change of rules, and is not told unless it becomes worse.
+    muted: bool,
     /// `score_drop`: the lowest score since it began, and when it was new.
     low: f64,
     low_at: EventTime,
@@ -167,6 +169,7 @@ impl RuleState {
                 sequence: episode.sequence,
                 low: episode.low,
                 low_at: episode.low_at.as_millis(),
+                muted: episode.muted,
             }),
             fired_at: self.fired_at.map(EventTime::as_millis),
             samples_after: written(self.samples_after),
@@ -187,6 +190,7 @@ impl RuleState {
                 sequence: kept.sequence,
                 low: kept.low,
                 low_at: EventTime::from_millis(kept.low_at),
+                muted: kept.muted,
             })
         };
         Ok(RuleState {
@@ -338,12 +342,57 @@ impl AlertBook {
         self.score = score;
     }
 
-    /// Looks at every rule; what is to be published is added to `steps`, in the card's order. Returns
-    /// whether anything has changed that a later look at the same events would not bring again.
+    /// Goes over to another card: rules of the same id and kind go on. Returns the ends of published
+    /// episodes whose rules are gone, in the old card's numbering.
+    pub fn change_card(
+        &mut self,
+        old: &Scorecard,
+        new: &Scorecard,
+        now: EventTime,
+    ) -> Vec<AlertStep> {
+        let mut ended = Vec::new();
+        for (rule, mut state) in std::mem::take(&mut self.rules) {
+            let known = &old.alerts[rule];
+            let same =
+                |other: &AlertRule| other.id == known.id && other.kind.name() == known.kind.name();
+            if let Some(there) = new.alerts.iter().position(same) {
+                let levels = new.alerts[there].severities.len();
+                state.held_since[levels..].fill(EventTime::MAX);
+                if let Some(episode) = &mut state.episode {
+                    episode.level = episode.level.min(levels - 1);
+                    episode.low = f64::INFINITY;
+                }
+                self.rules.push((there, state));
+            } else if let Some(Episode { since, level, sequence: Some(sequence), .. }) =
+                state.episode
+            {
+                ended.push(AlertStep {
+                    rule,
+                    since,
+                    severity: known.severities[level],
+                    change: AlertChange::Resolved { firing_sequence: sequence },
+                    evidence: Evidence::None,
+                });
+            }
+        }
+        // Scores by other rules are no measure for a fall, and coverage has to be there first.
+        self.samples.clear();
+        self.score = None;
+        self.score_since = now;
+        self.covered = 0;
+        ended.sort_unstable_by_key(|step| step.rule);
+        ended
+    }
+
+    /// Looks at every rule; what is to be published is added to `steps`, in the card's order. With
+    /// `muted`, a risk that comes up at this very look is the rules' doing and not the account's: it
+    /// is kept quiet until it becomes worse. Returns whether anything has changed that a later look at
+    /// the same events would not bring again.
     pub fn step(
         &mut self,
         card: &Scorecard,
         moment: &Moment<'_>,
+        muted: bool,
         steps: &mut Vec<AlertStep>,
     ) -> bool {
         let covered_before = self.covered;
@@ -354,7 +403,7 @@ impl AlertBook {
             let known = self.rules.iter().position(|(known, _)| *known == index);
             let mut state = known.map_or(RuleState::IDLE, |known| self.rules[known].1);
             let before = state;
-            let step = self.step_rule(index, rule, &mut state, moment);
+            let step = self.step_rule(index, rule, &mut state, moment, muted);
             changed |= state != before;
             steps.extend(step);
             match known {
@@ -411,6 +460,7 @@ impl AlertBook {
         rule: &AlertRule,
         state: &mut RuleState,
         moment: &Moment<'_>,
+        muted: bool,
     ) -> Option<AlertStep> {
         let now = moment.now;
         let firing = state.episode.is_some();
@@ -436,6 +486,17 @@ impl AlertBook {
             let holds = is_for && (firing || may_begin) && look.holds(level, state);
             let held_since = &mut state.held_since[level];
             *held_since = if holds { (*held_since).min(now) } else { EventTime::MAX };
+        }
+        if muted && rule.kind.is_risk() && state.episode.is_none() {
+            let came_up = state.holding().filter(|level| state.held_since[*level] == now);
+            state.episode = came_up.map(|level| Episode {
+                since: now,
+                level,
+                sequence: None,
+                muted: true,
+                low: moment.score.unwrap_or(f64::INFINITY),
+                low_at: now,
+            });
         }
         let reached = state.reached(rule.hold, now);
         let published = now >= moment.publish_from;
@@ -466,7 +527,10 @@ impl AlertBook {
                         .map(|firing_sequence| (ended, AlertChange::Resolved { firing_sequence }))
                 } else {
                     episode.level = before.max(reached.unwrap_or(0));
-                    let change = if sequence.is_none() {
+                    episode.muted &= episode.level == before;
+                    let change = if episode.muted {
+                        None
+                    } else if sequence.is_none() {
                         published.then_some(AlertChange::Fired)
                     } else if episode.level > before {
                         Some(AlertChange::Escalated { from: rule.severities[before] })
@@ -480,7 +544,14 @@ impl AlertBook {
                 let cool = state.fired_at.is_none_or(|fired_at| fired_at + rule.cooldown <= now);
                 reached.filter(|_| cool).and_then(|level| {
                     let low = moment.score.unwrap_or(f64::INFINITY);
-                    let episode = Episode { since: now, level, sequence: None, low, low_at: now };
+                    let episode = Episode {
+                        since: now,
+                        level,
+                        sequence: None,
+                        muted: false,
+                        low,
+                        low_at: now,
+                    };
                     state.episode = Some(episode);
                     state.fired_at = Some(now);
                     published.then_some((episode, AlertChange::Fired))
@@ -632,7 +703,7 @@ fn deadline(rule: &AlertRule, state: &RuleState, look: &Look<'_>) -> EventTime {
             at(high.hour_end + within + Span::from_millis(1));
         }
     }
-    if state.episode.is_some_and(|episode| episode.sequence.is_none()) {
+    if state.episode.is_some_and(|episode| episode.sequence.is_none() && !episode.muted) {
         at(look.moment.publish_from);
     }
     deadline

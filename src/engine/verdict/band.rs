@@ -166,6 +166,28 @@ impl BandState {
         }
     }
 
+    /// Enters the band that holds `score` at once, without margin or dwell: it was not the account
+    /// that moved. With `always`, it is entered even if it is the current one.
+    pub fn settle(
+        &mut self,
+        card: &Scorecard,
+        score: Option<f64>,
+        always: bool,
+        now: EventTime,
+    ) -> Option<BandStep> {
+        let target = score.map(|score| card.band_of(score));
+        self.pending = None;
+        (always || target != self.current).then(|| self.enter(target, score, now))
+    }
+
+    /// The same bands by their names in another card; one that is not there becomes `unknown`.
+    pub fn in_bands_of(&mut self, old: &Scorecard, new: &Scorecard) {
+        let there = |band: usize| new.bands.iter().position(|b| b.name == old.bands[band].name);
+        self.current = self.current.and_then(there);
+        self.previous = self.previous.map(|previous| previous.and_then(there));
+        self.pending = None;
+    }
+
     fn enter(&mut self, to: Option<usize>, score: Option<f64>, now: EventTime) -> BandStep {
         let from = self.current;
         *self = BandState {

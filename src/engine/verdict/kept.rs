@@ -63,4 +63,5 @@ pub struct KeptEpisode {
     pub(super) sequence: Option<u64>,
     pub(super) low: f64,
     pub(super) low_at: i64,
+    pub(super) muted: bool,
 }

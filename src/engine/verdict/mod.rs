@@ -29,6 +29,10 @@ pub struct Verdict {
     pub card: Arc<Scorecard>,
     /// What was decided.
     pub decision: Decision,
+    /// Whose doing it is.
+    pub cause: Cause,
+    /// The name of the band left, where it is a band of other rules.
+    pub left: Option<CompactString>,
     /// The score; `None` where there is none.
     pub score: Option<f64>,
     /// The published band, this decision included; `None` is `unknown`.
@@ -46,6 +50,26 @@ pub struct Verdict {
     pub name: Option<String>,
     /// Who looks after the account: by its profile, else by the scorecard.
     pub owner: Option<String>,
+}
+
+/// Whose doing a decision is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Cause {
+    /// The account's: its score moved, or time passed.
+    #[default]
+    Score,
+    /// The rules': the account is judged by others than before.
+    Rules,
+}
+
+impl Cause {
+    /// The name records give it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Cause::Score => "score",
+            Cause::Rules => "rules",
+        }
+    }
 }
 
 /// What was decided.

@@ -14,6 +14,8 @@ pub enum Part {
     Gate(usize),
     /// The start value and clamp of a signed card.
     StartAndClamp,
+    /// What parts added that other rules had and these have not.
+    Rules,
 }
 
 /// How one part moved since the last published verdict.
@@ -71,6 +73,35 @@ impl Published {
         })
     }
 
+    /// The same in the parts of another card: what has the same id there keeps its points, and the
+    /// rest is put down to the rules.
+    pub fn in_parts_of(&self, old: &Scorecard, new: &Scorecard) -> Published {
+        let measures = old.measures().count();
+        let (values, points) = self.values_and_points.split_at(measures);
+        let place = |part: Part| match part {
+            Part::Measure(index) => {
+                let id = &new.measure(index).id;
+                old.measures().position(|measure| measure.id == *id)
+            }
+            Part::Gate(index) => {
+                let id = &new.gates[index].id;
+                old.gates.iter().position(|gate| gate.id == *id).map(|gate| measures + gate)
+            }
+            Part::StartAndClamp => Some(measures + old.gates.len()),
+            Part::Rules => None,
+        };
+        let known = |part: Part| place(part).map_or(0.0, |place| points[place]);
+        let all: f64 = points.iter().sum();
+        let kept: f64 = parts(new).map(known).sum();
+        let new_values = (0..new.measures().count())
+            .map(|index| place(Part::Measure(index)).map_or(f64::NAN, |place| values[place]));
+        let new_points = parts(new).map(|part| match part {
+            Part::Rules => all - kept,
+            part => known(part),
+        });
+        Published { score: self.score, values_and_points: new_values.chain(new_points).collect() }
+    }
+
     /// What moved since. Where a score is missing on either side its parts count as 0 there, so that
     /// the points sum to the change as it is shown.
     pub fn movements(
@@ -96,7 +127,7 @@ impl Published {
                         before.and_then(|before| value_before(before, measure)),
                         measures[measure].value(),
                     ),
-                    Part::Gate(_) | Part::StartAndClamp => (None, None),
+                    Part::Gate(_) | Part::StartAndClamp | Part::Rules => (None, None),
                 };
                 Movement { part, from, to, points: now - then }
             })
@@ -115,7 +146,7 @@ fn parts(card: &Scorecard) -> impl Iterator<Item = Part> {
     (0..card.measures().count())
         .map(Part::Measure)
         .chain((0..card.gates.len()).map(Part::Gate))
-        .chain(std::iter::once(Part::StartAndClamp))
+        .chain([Part::StartAndClamp, Part::Rules])
 }
 
 /// What each of them adds to the score, in the same order.
@@ -126,5 +157,5 @@ fn points(breakdown: &Breakdown) -> impl Iterator<Item = f64> {
         .iter()
         .map(|share| share.contribution)
         .chain(breakdown.gates.iter().map(|effect| effect.unwrap_or(0.0)))
-        .chain(std::iter::once(start_and_clamp))
+        .chain([start_and_clamp, 0.0])
 }

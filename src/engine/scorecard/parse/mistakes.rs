@@ -4,7 +4,7 @@
 use super::*;
 
 /// A good card with something of everything, to make one mistake in at a time.
-const GOOD: &str = "\
+pub(crate) const GOOD: &str = "\
 scorecard: acme
 dimensions:
   - id: product_use
@@ -57,7 +57,7 @@ alerts:
   - { id: blind, coverage: { below: 0.5 } }
 ";
 
-fn told(text: &str) -> Vec<String> {
+pub(super) fn told(text: &str) -> Vec<String> {
     let problems = match Scorecard::parse("card.yaml", text) {
         Ok(parsed) => parsed.warnings,
         Err(problems) => problems,
@@ -66,7 +66,7 @@ fn told(text: &str) -> Vec<String> {
 }
 
 /// `GOOD` with the first `from` replaced by `to`.
-fn spoiled(from: &str, to: &str) -> String {
+pub(crate) fn spoiled(from: &str, to: &str) -> String {
     assert!(GOOD.contains(from), "the good card has no `{from}`");
     GOOD.replacen(from, to, 1)
 }
@@ -78,7 +78,7 @@ fn the_good_card_is_good() {
 
 /// What is written instead of a part of the good card, and all that is told about it.
 #[rustfmt::skip]
-const MISTAKES: &[(&str, &str, &[&str])] = &[
+pub(crate) const MISTAKES: &[(&str, &str, &[&str])] = &[
     ("scorecard: acme", "scorecad: acme",
      &["card.yaml:1: scorecard is missing", "card.yaml:1: scorecad is not a known key; did you mean `scorecard`?"]),
     ("scorecard: acme", "scorecard: \"acme corp\"",
@@ -198,7 +198,7 @@ const MISTAKES: &[(&str, &str, &[&str])] = &[
     ("        measure: payment.overdue_days", "        measure: payment.overdue_days\n        window: 28d",
      &["card.yaml:22: dimensions[1].measures[0].window is given, but `payment.overdue_days` is about now and has none"]),
     ("        measure: payment.overdue_days", "        measure: payment.late_share\n        window: 120d",
-     &["card.yaml:22: warning: dimensions[1].measures[0].window is 120d, longer than item_horizon (90d): a ticket or invoice settled before that takes no late status any more"]),
+     &["card.yaml:22: warning: dimensions[1].measures[0].window is 120d, longer than item_horizon (90d): a ticket or invoice settled before that takes no late status any more", "card.yaml:35: warning: gates[0] can never apply: `overdue` is never at least 60, `payment.late_share` is 0 to 1", "card.yaml:47: warning: alerts[2] can never fire: `overdue` is never above 30, `payment.late_share` is 0 to 1"]),
     ("        measure: payment.overdue_days", "        measure: payment.growth\n        window: 182d",
      &["card.yaml:20: dimensions[1].measures[0].baseline is missing"]),
     ("        measure: payment.overdue_days", "        measure: payment.growth\n        window: 182d\n        baseline: 364d",

@@ -9,11 +9,14 @@ mod band;
 mod condition;
 mod curve;
 mod dimension;
+mod doubt;
+#[cfg(test)]
+mod doubts;
 mod filter;
 mod gate;
 mod measure;
 #[cfg(test)]
-mod mistakes;
+pub(crate) mod mistakes;
 #[cfg(test)]
 mod tests;
 
@@ -53,6 +56,16 @@ impl Scorecard {
     }
 }
 
+/// Every key the reader asks for in a card, as paths.
+#[cfg(test)]
+pub(crate) fn known_keys(text: &str) -> Vec<String> {
+    let log = Log::new("card.yaml");
+    if let Some(root) = Node::parse(&log, 0, text) {
+        Field::root(&root, &log).mapping(|fields| read_card(fields, text));
+    }
+    log.known_keys()
+}
+
 fn read_card(fields: &Fields<'_>, text: &str) -> Option<Scorecard> {
     let id = fields.require("scorecard").and_then(|field| field.name());
     let description = fields.or("description", "", Field::text);
@@ -84,10 +97,11 @@ fn read_card(fields: &Fields<'_>, text: &str) -> Option<Scorecard> {
     let owner = fields.maybe("owner", |field| field.text().map(str::to_string));
     fields.or("tests", (), |field| field.list().map(drop))?;
 
-    Some(Scorecard {
+    let card = Scorecard {
         id: id?.to_string(),
         description: description?.trim().to_string(),
         hash: format!("{:032x}", xxhash_rust::xxh3::xxh3_128(text.as_bytes())),
+        text: text.into(),
         combine: combine?,
         redistribute: redistribute?,
         dimensions: dimensions?,
@@ -99,7 +113,9 @@ fn read_card(fields: &Fields<'_>, text: &str) -> Option<Scorecard> {
         item_horizon: item_horizon?,
         alerts: alerts?,
         owner: owner?,
-    })
+    };
+    doubt::warn(fields, &card);
+    Some(card)
 }
 
 /// `weighted`, `mean`, `points`, or `{ signed: { start: 50 } }`.

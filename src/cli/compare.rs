@@ -1,0 +1,91 @@
+//! `barometer compare`: two scorecards over the same history, to see what a change would do.
+
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use clap::Args;
+
+use super::progress::Progress;
+use super::{CliError, OutputFormat, read_feed, show_warnings};
+use crate::app;
+use crate::compare::{self, Comparison};
+use crate::engine::event::DecodeLimits;
+use crate::engine::scorecard::Scorecard;
+use crate::engine::time::EventTime;
+use crate::preset;
+
+#[derive(Debug, Args)]
+pub struct CompareArgs {
+    /// NDJSON files as `replay` reads them, plain, `.gz` or `.zst`; `-` is standard input
+    #[arg(long, value_name = "FILE", required = true, num_args = 1..)]
+    input: Vec<PathBuf>,
+    /// One scorecard: a file, or the name of a preset
+    #[arg(long, value_name = "CARD")]
+    a: PathBuf,
+    /// The other one
+    #[arg(long, value_name = "CARD")]
+    b: PathBuf,
+    /// Task time to end at; later records are not taken. Default: the last record's
+    #[arg(long, value_name = "INSTANT", value_parser = super::parse_instant)]
+    as_of: Option<EventTime>,
+    /// With `--output text`: how many of the accounts that differ are listed
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    accounts: usize,
+    /// What to print; `json` is one object
+    #[arg(long, value_enum, default_value_t = OutputFormat::Text)]
+    output: OutputFormat,
+}
+
+pub fn compare(args: &CompareArgs) -> Result<(), CliError> {
+    // Both cards' mistakes are told, not only the first one's.
+    let (a, b) = match (load("--a", &args.a), load("--b", &args.b)) {
+        (Ok(a), Ok(b)) => (a, b),
+        (Err(a), Err(b)) if a != b => return Err(CliError::Usage(format!("{a}\n{b}"))),
+        (Err(error), _) | (_, Err(error)) => return Err(CliError::Usage(error)),
+    };
+    let feed = read_feed(&args.input)?;
+    let mut comparison = Comparison::new(a, b);
+    let mut bad_records = 0_u64;
+    let mut progress = Progress::new("comparing", feed.len() as u64, false);
+    let limits = DecodeLimits::default();
+    for (index, record) in feed.records().enumerate() {
+        if args.as_of.is_some_and(|as_of| record.record_time > as_of) {
+            break;
+        }
+        match record.decode(&limits) {
+            Ok(event) => comparison.take(&event, record.record_time),
+            Err(_) => bad_records += 1,
+        }
+        progress.at(index as u64);
+    }
+    let outcome = comparison.finish(args.as_of);
+    drop(progress);
+    super::warn_of_unused(&feed, bad_records);
+    let printed = match args.output {
+        OutputFormat::Text => compare::text(&outcome, args.accounts),
+        OutputFormat::Json => {
+            let json = serde_json::to_string(&outcome);
+            format!("{}\n", json.expect("texts and numbers always become JSON"))
+        }
+    };
+    match io::stdout().write_all(printed.as_bytes()) {
+        // Whoever reads has seen enough.
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(CliError::Failure(format!("standard output: {error}")))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// A file of this name, else a preset.
+fn load(flag: &str, card: &Path) -> Result<Arc<Scorecard>, String> {
+    let name = card.to_string_lossy();
+    let (card, warnings) = match preset::by_name(&name) {
+        _ if card.exists() => app::read_scorecard(card)?,
+        Some(preset) => app::parse_scorecard(&format!("{name} (embedded)"), preset.text)?,
+        None => return Err(format!("`{flag}` names no file and {}", preset::no_such(&name))),
+    };
+    show_warnings(&warnings);
+    Ok(card)
+}
