@@ -99,7 +99,7 @@ struct Topics {
     scores: Option<Filled<KafkaName>>,
     /// Written: records that could not be used, and why.
     dead_letters: Option<Filled<KafkaName>>,
-    /// Written and read back: state; compacted.
+    /// Written and read back: state; compacted. Default the group followed by `-changelog`.
     changelog: Option<Filled<KafkaName>>,
 }
 
