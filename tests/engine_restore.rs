@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use barometer::engine::event::{DecodeLimits, decode};
+use barometer::engine::rules::Rules;
 use barometer::engine::scorecard::Scorecard;
 use barometer::engine::snapshot::{self, KeptAccount, Stamp};
 use barometer::engine::time::EventTime;
@@ -33,6 +34,8 @@ struct Lives {
     /// Records that have come so far.
     taken: Vec<Arrival>,
     fault: Fault,
+    /// Whether an account is written with its first event.
+    writes_new: bool,
 }
 
 /// A mistake made on purpose, which the properties have to notice.
@@ -112,6 +115,7 @@ impl Lives {
             kept: BTreeMap::new(),
             taken: Vec::new(),
             fault: Fault::None,
+            writes_new: false,
         }
     }
 
@@ -143,8 +147,9 @@ impl Lives {
         self.engine.drain_changed(|slot, change| slots.push((slot, change)));
         for (slot, change) in slots {
             let must = change == Change::Verdict && self.fault != Fault::DecisionsNotKept;
-            if must || chosen() {
-                let account_id = self.engine.account_id(slot).to_string();
+            let account_id = self.engine.account_id(slot).to_string();
+            let is_new = self.writes_new && !self.kept.contains_key(&account_id);
+            if must || is_new || chosen() {
                 let stamp = Stamp {
                     positions: [self.taken.len() as i64; 5],
                     epoch: 3,
@@ -159,8 +164,15 @@ impl Lives {
 
     /// Memory is lost, and made anew from what was kept and the records that came after.
     fn crash(&mut self) {
+        let rules = Arc::new(Rules::one(Arc::clone(&self.card)));
+        self.crash_into(rules);
+    }
+
+    /// The same, by a process that judges by other rules.
+    fn crash_into(&mut self, rules: Arc<Rules>) {
         let now = self.engine.now();
-        self.engine = Engine::new(Arc::clone(&self.card), EventTime::from_millis(0));
+        self.engine = Engine::with_rules(Arc::clone(&rules), EventTime::from_millis(0));
+        self.engine.know_card(Arc::clone(&self.card));
         for (account_id, (bytes, taken)) in &self.kept {
             let kept: KeptAccount<'_> =
                 snapshot::open(account_id.as_bytes(), bytes).expect("as it was written");
@@ -182,6 +194,7 @@ impl Lives {
             }
         }
         self.engine.thaw(now, EventTime::from_millis(0), |_| EventTime::MIN);
+        self.engine.change_rules(rules);
         self.listen();
     }
 
@@ -264,6 +277,53 @@ fn a_crash_changes_nothing_in_short_histories() {
 #[test]
 fn a_crash_changes_nothing_in_dense_histories() {
     check(40, cases(250), |case| goes_on(case, Fault::None));
+}
+
+/// Rules that a card could have been changed to: other windows and curves where that makes a good card.
+fn changed(yaml: &str) -> Arc<Rules> {
+    let other = yaml
+        .replace("window: 28d", "window: 60d")
+        .replace("curve: { linear: { from: 0", "curve: { linear: { from: 1");
+    let parsed = Scorecard::parse("other.yaml", &other)
+        .or_else(|_| Scorecard::parse("other.yaml", &format!("{yaml}# changed\n")));
+    let card = parsed.expect("a comment does no harm").scorecard;
+    let text = format!("{}# changed\n", card.text);
+    let card = Scorecard::parse("other.yaml", &text).expect("a comment does no harm").scorecard;
+    Arc::new(Rules::one(Arc::new(card)))
+}
+
+/// A start with other rules is what a change of rules while running would have been. (But for an
+/// account that was never written: all it ever did is read again by the new rules, so that they have
+/// no history to wait for.)
+#[test]
+fn a_crash_into_other_rules_is_a_change_of_rules() {
+    check(300, cases(50), |case| {
+        let (mut steady, mut crashing) = (Lives::new(case), Lives::new(case));
+        crashing.writes_new = true;
+        let rules = changed(&with_alerts(case));
+        let mut choices = case.choices.iter().cycle();
+        let half = case.arrivals.len() / 2;
+        for arrival in &case.arrivals[..half] {
+            steady.feed(arrival);
+            crashing.feed(arrival);
+            crashing.commit(|| choices.next().is_some_and(|byte| byte % 3 == 0));
+        }
+        steady.engine.change_rules(Arc::clone(&rules));
+        steady.listen();
+        crashing.crash_into(rules);
+        same("reports after the change", &steady.reports(), &crashing.reports())?;
+        for arrival in &case.arrivals[half..] {
+            steady.feed(arrival);
+            crashing.feed(arrival);
+        }
+        let end = case.arrivals.last().map_or(0, |arrival| arrival.record_time_ms);
+        for span in [0, HOUR_MS, DAY_MS, 35 * DAY_MS, 130 * DAY_MS] {
+            steady.advance_to(end + span);
+            crashing.advance_to(end + span);
+            same("reports", &steady.reports(), &crashing.reports())?;
+        }
+        same("verdicts", &steady.said, &crashing.said)
+    });
 }
 
 /// What these tests are worth: each mistake is found.
