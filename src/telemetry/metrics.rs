@@ -31,6 +31,9 @@ pub struct Metrics {
     consumer_lag: IntGaugeVec,
     partitions: IntGaugeVec,
     commit_seconds: Histogram,
+    checkpoint_records: IntCounter,
+    checkpoint_bytes: IntCounter,
+    replayed: IntCounter,
 }
 
 /// What came of a transaction.
@@ -70,6 +73,11 @@ impl Metrics {
             let vec = vec.expect("names and labels below are well-formed");
             registry.register(Box::new(vec.clone())).expect("each name below is registered once");
             vec
+        };
+        let counter = |name: &str, help: &str| {
+            let counter = IntCounter::new(name, help).expect("names below are well-formed");
+            registry.register(Box::new(counter.clone())).expect("each name is registered once");
+            counter
         };
         let commit_seconds = Histogram::with_opts(
             HistogramOpts::new("barometer_commit_seconds", "Time one commit took, in seconds.")
@@ -150,6 +158,18 @@ impl Metrics {
                 "barometer_assigned_partitions",
                 "Partition numbers a worker holds.",
                 &["worker"],
+            ),
+            checkpoint_records: counter(
+                "barometer_checkpoint_records_total",
+                "Records written to the changelog and committed.",
+            ),
+            checkpoint_bytes: counter(
+                "barometer_checkpoint_bytes_total",
+                "Bytes written to the changelog and committed, keys included.",
+            ),
+            replayed: counter(
+                "barometer_replayed_records_total",
+                "Input records read once more to restore state.",
             ),
             commit_seconds,
             registry,
@@ -252,6 +272,17 @@ impl Metrics {
     pub fn events_consumed(&self) -> u64 {
         let of = |source: &Source| self.events.with_label_values(&[source.name()]).get();
         Source::ALL.iter().map(of).sum()
+    }
+
+    /// Records of the changelog that have been committed.
+    pub fn add_checkpoints(&self, records: u64, bytes: u64) {
+        self.checkpoint_records.inc_by(records);
+        self.checkpoint_bytes.inc_by(bytes);
+    }
+
+    /// Input records read once more to restore state.
+    pub fn add_replayed(&self, records: u64) {
+        self.replayed.inc_by(records);
     }
 
     /// One record went to the dead-letter topic.

@@ -18,6 +18,8 @@ pub(crate) use parse::{known_keys, mistakes};
 
 pub use plan::{DistinctOf, DistinctStore, Plan, Read, TrendStore, Window, WindowStore, fed_by};
 
+use std::sync::Arc;
+
 use super::event::{ClaimedBand, Profile, ProfileStatus};
 use super::time::Span;
 
@@ -33,6 +35,8 @@ pub struct Scorecard {
     pub description: String,
     /// Content hash in hex: xxh3-128 of the file's text.
     pub hash: String,
+    /// The file's text.
+    pub text: Arc<str>,
     /// How dimensions make the score.
     pub combine: Combine,
     /// Where the weight of a missing measure goes.

@@ -2,6 +2,7 @@
 
 mod alert;
 mod band;
+mod kept;
 mod reason;
 
 use std::sync::Arc;
@@ -10,6 +11,7 @@ use compact_str::CompactString;
 
 pub use self::alert::{AlertBook, AlertChange, AlertStanding, AlertStep, Evidence, Moment};
 pub use self::band::{BandState, BandStep};
+pub use self::kept::{BadVerdict, KeptAlerts, KeptBand, KeptOverride, KeptPublished};
 pub use self::reason::{Movement, Part, Published};
 use super::event::Override;
 use super::outage::Degraded;
