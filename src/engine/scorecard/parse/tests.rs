@@ -45,7 +45,7 @@ fn the_default_card_holds_and_leaves_nothing_to_warn_of() {
     let weights: Vec<f64> = card.dimensions.iter().map(|dimension| dimension.weight).collect();
     assert_eq!(weights, [40.0, 20.0, 25.0, 15.0]);
     assert_eq!(card.anti_flap, AntiFlap::default());
-    assert_eq!((card.min_coverage, card.grace), (0.5, Span::ZERO));
+    assert_eq!((card.min_coverage, card.grace), (0.5, Span::days(14)));
     let bands: Vec<_> = card.bands.iter().map(|band| (&*band.name, band.upper)).collect();
     assert_eq!(bands, [("red", 50.0), ("yellow", 70.0), ("green", 100.0)]);
     let watched: Vec<_> = card.measures().filter(|measure| measure.weight == 0.0).collect();
