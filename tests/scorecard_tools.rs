@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use rdkafka::mocking::MockCluster;
 use tempfile::TempDir;
@@ -220,6 +220,51 @@ fn explain_tells_one_account_and_knows_the_nearest_name() {
     );
     let backwards = run(&["acme", "--since", "2026-02-01T00:00:00Z"]);
     assert_eq!(backwards.status.code(), Some(2));
+}
+
+#[test]
+fn explain_of_an_empty_history_says_so() {
+    let directory = with_files(&[("empty.ndjson", ""), ("odd.ndjson", "what\n")]);
+    for (file, why) in [
+        ("empty.ndjson", "it is empty"),
+        ("odd.ndjson", "1 lines could not be used, `barometer replay` says why"),
+    ] {
+        let told = barometer(directory.path(), &["explain", "acme", "--input", file]);
+        assert_eq!(told.status.code(), Some(1));
+        assert_eq!(err(&told), format!("the input holds no record: {why}\n"));
+    }
+}
+
+#[test]
+fn replay_counts_band_changes_and_alerts_apart() {
+    let event = "{\"source\":\"usage\",\"event_id\":\"1\",\"account_id\":\"acme\",\
+                 \"occurred_at\":\"2026-01-01T00:00:00Z\",\"feature\":\"a\"}\n";
+    let card = CARD.replace(
+        "tests:",
+        "alerts: [{ id: quiet, silence: { for: { warning: 7d, critical: 9d } } }]\ntests:",
+    );
+    let directory = with_files(&[("card.yaml", &card), ("events.ndjson", event)]);
+    let args = ["replay", "--scorecard", "card.yaml", "--input", "events.ndjson"];
+    let told =
+        barometer(directory.path(), &[&args[..], &["--as-of", "2026-01-20T00:00:00Z"]].concat());
+    let expected =
+        "1 records, 1 accounts, 1 band changes, 1 alerts; 0 lines and 0 records could not be used";
+    assert_eq!(err(&told).trim_end(), expected, "{}", out(&told));
+}
+
+#[test]
+fn a_reader_who_has_seen_enough_is_no_panic() {
+    let mut schema = Command::new(env!("CARGO_BIN_EXE_barometer"))
+        .args(["schema", "scorecard"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // The schema is longer than a pipe holds.
+    drop(schema.stdout.take());
+    let told = schema.wait_with_output().unwrap();
+    assert_eq!(err(&told), "");
+    assert_ne!(told.status.code(), Some(101));
 }
 
 fn with_files(files: &[(&str, &str)]) -> TempDir {

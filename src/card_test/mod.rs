@@ -34,7 +34,7 @@ pub use junit::junit;
 pub use run::{Miss, Outcome, run};
 
 use crate::engine::scorecard::Scorecard;
-use crate::engine::time::EventTime;
+use crate::engine::time::{EventTime, Span};
 use crate::engine::yaml::{Field, Fields, Problem};
 
 /// A file as the caller named it, and what came of its cases or why there are none.
@@ -53,6 +53,8 @@ pub struct Case {
     pub line: u32,
     /// What every `at` counts from.
     pub start: EventTime,
+    /// Before this, bands and alerts are set in silence.
+    pub publish_from: Option<Span>,
     /// Whether the engine watches for outages of whole sources.
     pub outage_guard: bool,
     /// What happens, in the order of the file.
@@ -92,6 +94,7 @@ fn read_case(
             .and_then(|text| EventTime::parse_rfc3339(text).ok())
             .or_else(|| field.expected("an instant with offset such as `2026-01-01T00:00:00Z`"))
     });
+    let publish_from = fields.maybe("publish_from", |field| field.span());
     let outage_guard =
         fields.or("outage_guard", false, |field| field.choice(&[("on", true), ("off", false)]));
     // Whether events hold does not depend much on when they happen: they are checked all the same.
@@ -106,6 +109,7 @@ fn read_case(
         name: name?,
         line,
         start: start?,
+        publish_from: publish_from?,
         outage_guard: outage_guard?,
         given: given?,
         expect,

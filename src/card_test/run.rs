@@ -77,7 +77,8 @@ impl fmt::Display for Outcome {
 
 /// Runs a case on an engine of its own, by the rules of `card`.
 pub fn run(card: &Arc<Scorecard>, case: &Case) -> Outcome {
-    let mut engine = Engine::new(Arc::clone(card), EventTime::MIN);
+    let publish_from = case.publish_from.map_or(EventTime::MIN, |span| case.start + span);
+    let mut engine = Engine::new(Arc::clone(card), publish_from);
     if case.outage_guard {
         engine = engine.with_outage_guard();
     }

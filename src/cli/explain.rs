@@ -6,6 +6,7 @@ use std::sync::Arc;
 use clap::Args;
 
 use super::progress::Progress;
+use super::replay::Switch;
 use super::{CliError, OutputFormat, read_feed, show_warnings, warn_of_unused};
 use crate::app;
 use crate::config::ScorecardFile;
@@ -33,6 +34,9 @@ pub struct ExplainArgs {
     /// Also tell what changed since this moment
     #[arg(long, value_name = "INSTANT", value_parser = super::parse_instant)]
     since: Option<EventTime>,
+    /// Whether outages of whole sources are watched for, as `run` does
+    #[arg(long, value_enum, default_value_t = Switch::On, value_name = "on|off")]
+    outage_guard: Switch,
     /// `json` is the account report alone
     #[arg(long, value_enum, default_value_t = OutputFormat::Text)]
     output: OutputFormat,
@@ -46,7 +50,14 @@ pub fn explain(args: &ExplainArgs) -> Result<(), CliError> {
     let (card, warnings) = app::load_scorecard(&file).map_err(CliError::Usage)?;
     show_warnings(&warnings);
     let feed = read_feed(&args.input)?;
-    let last = feed.records().last().map_or(EventTime::MIN, |record| record.record_time);
+    let Some(last) = feed.records().last().map(|record| record.record_time) else {
+        let lines = feed.line_error_count();
+        let why = match lines {
+            0 => "it is empty".to_owned(),
+            _ => format!("{lines} lines could not be used, `barometer replay` says why"),
+        };
+        return Err(CliError::Failure(format!("the input holds no record: {why}")));
+    };
     let at = args.at.unwrap_or(last);
     if let Some(since) = args.since
         && since >= at
@@ -55,7 +66,7 @@ pub fn explain(args: &ExplainArgs) -> Result<(), CliError> {
             "`--since` is {since}, expected an instant before {at}"
         )));
     }
-    let mut story = Story::new(&card, &args.account);
+    let mut story = Story::new(&card, &args.account, args.outage_guard);
     let mut records = feed.records().peekable();
     let mut progress = Progress::new("replaying", feed.len() as u64, false);
     let mut before = None;
@@ -103,8 +114,12 @@ struct Story<'a> {
 }
 
 impl<'a> Story<'a> {
-    fn new(card: &Arc<Scorecard>, account: &'a str) -> Story<'a> {
+    fn new(card: &Arc<Scorecard>, account: &'a str, outage_guard: Switch) -> Story<'a> {
         let engine = Engine::new(Arc::clone(card), EventTime::MIN);
+        let engine = match outage_guard {
+            Switch::On => engine.with_outage_guard(),
+            Switch::Off => engine,
+        };
         Story { engine, account, profile: None, bad_records: 0 }
     }
 
@@ -122,6 +137,7 @@ impl<'a> Story<'a> {
             }
         }
         while self.engine.poll_verdict().is_some() {}
+        while self.engine.poll_operator_alert().is_some() {}
     }
 }
 

@@ -86,6 +86,7 @@ impl CliError {
 /// Runs the command that the process was started with: exit code 0 when all went well, 1 on
 /// failure, 2 where settings, rules or flags are wrong.
 pub fn main() -> ExitCode {
+    end_quietly_when_nobody_reads();
     let cli = Cli::parse();
     let outcome = match cli.command {
         Command::Run(args) => run::run(&args),
@@ -112,6 +113,21 @@ pub fn main() -> ExitCode {
             }
         }
     }
+}
+
+/// `barometer check .. | head` has been read as far as its reader wanted: that is no panic.
+fn end_quietly_when_nobody_reads() {
+    let usual = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        let said = panic.payload().downcast_ref::<String>();
+        let of_output = |said: &String| {
+            said.starts_with("failed printing to std") && said.contains("Broken pipe")
+        };
+        if said.is_some_and(of_output) {
+            std::process::exit(1);
+        }
+        usual(panic);
+    }));
 }
 
 /// Where the settings come from.

@@ -14,7 +14,7 @@ use crate::engine::Engine;
 use crate::engine::event::DecodeLimits;
 use crate::engine::record;
 use crate::engine::time::EventTime;
-use crate::engine::verdict::Verdict;
+use crate::engine::verdict::{AlertChange, Decision, Verdict};
 use crate::input::{Feed, Record};
 use crate::partitioner::Partitioner;
 
@@ -47,8 +47,9 @@ pub struct ReplayArgs {
     strict: bool,
 }
 
+/// A thing that can be turned off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Switch {
+pub(super) enum Switch {
     On,
     Off,
 }
@@ -75,7 +76,8 @@ pub fn replay(args: &ReplayArgs) -> Result<(), CliError> {
     let mut replay = Replay {
         engines,
         bad_records: 0,
-        verdicts: 0,
+        band_changes: 0,
+        alerts: 0,
         output: args.output,
         out: BufWriter::new(io::stdout().lock()),
     };
@@ -91,9 +93,11 @@ pub fn replay(args: &ReplayArgs) -> Result<(), CliError> {
     }
     let accounts: usize = replay.engines.iter().map(Engine::account_count).sum();
     eprintln!(
-        "{} records, {accounts} accounts, {} band changes; {} lines and {} records could not be used",
+        "{} records, {accounts} accounts, {} band changes, {} alerts; {} lines and {} records could not \
+         be used",
         feed.len(),
-        replay.verdicts,
+        replay.band_changes,
+        replay.alerts,
         feed.line_error_count(),
         replay.bad_records,
     );
@@ -115,7 +119,8 @@ fn read(args: &ReplayArgs) -> Result<Feed, CliError> {
 struct Replay<W> {
     engines: Vec<Engine>,
     bad_records: u64,
-    verdicts: u64,
+    band_changes: u64,
+    alerts: u64,
     output: OutputFormat,
     out: W,
 }
@@ -197,7 +202,16 @@ impl<W: Write> Replay<W> {
                 payloads.push((alert.at, payload));
             }
         }
-        self.verdicts += verdicts.len() as u64;
+        for verdict in &verdicts {
+            match &verdict.decision {
+                Decision::BandChange { .. } => self.band_changes += 1,
+                Decision::Alert(step) => match step.change {
+                    AlertChange::Fired => self.alerts += 1,
+                    // Of an alert that was told already.
+                    AlertChange::Escalated { .. } | AlertChange::Resolved { .. } => {}
+                },
+            }
+        }
         payloads.sort_by_key(|(at, _)| *at);
         for (_, payload) in payloads {
             match self.output {

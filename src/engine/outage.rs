@@ -85,6 +85,12 @@ impl Clocks {
 pub struct Degraded(u8);
 
 impl Degraded {
+    /// These.
+    #[cfg(test)]
+    pub fn of(sources: &[Source]) -> Degraded {
+        Degraded(sources.iter().fold(0, |bits, source| bits | 1 << *source as u8))
+    }
+
     /// Their names, as reports and records give them.
     pub fn names(self) -> Vec<&'static str> {
         let inside = |source: &Source| self.0 & 1 << *source as u8 != 0;

@@ -182,3 +182,31 @@ fn no_score_says_why() {
     let why = "there is no score: the card asks for 90.0 % of the weight\n";
     assert!(told.contains(why), "{told}");
 }
+
+#[test]
+fn alerts_an_override_and_an_outage_are_told() {
+    let rules = "\
+alerts:
+  - { id: few_users, measure: users, below: 4, hold: 2d }
+  - { id: went_red, band_entered: red, severity: critical }
+";
+    let mut story = Story::new(&format!("{CARD}{rules}"));
+    story.users(0, 10, &["a", "b", "c", "d"]);
+    story.users(24 * 8, 3, &["a", "b"]);
+    let expires = at(24 * 20).as_millis();
+    let said = r#""override":true,"author":"dana","reason":"the sponsor left","band":"red""#;
+    story.take(24 * 8, Source::Survey, &format!(r#"{said},"expires_at":{expires}"#));
+    story.take(24 * 8 + 1, Source::Survey, r#""feedback":"acknowledged","rule":"went_red""#);
+    let mut now = story.snapshot(24 * 9);
+    now.degraded = crate::engine::outage::Degraded::of(&[Source::Usage]);
+    let subject = Subject { card: &story.card, snapshot: &now, profile: None };
+    let told = text(&subject, None);
+    for line in [
+        "dana says it is red until 2026-01-21T00:00:00Z: the sponsor left\n",
+        "an outage holds the clock of: usage\n",
+        "\nalerts\n  few_users: pending, warning, since 2026-01-08T00:00:00Z\n  \
+         went_red: firing, critical, since 2026-01-09T00:00:00Z (acknowledged)\n",
+    ] {
+        assert!(told.contains(line), "no {line:?} in\n{told}");
+    }
+}

@@ -21,6 +21,7 @@ pub fn text(subject: &Subject<'_>, since: Option<(EventTime, Option<&Snapshot>)>
     let written = write_head(&mut out, subject, &report)
         .and_then(|()| write_parts(&mut out, subject, &report))
         .and_then(|()| write_gates(&mut out, &report))
+        .and_then(|()| write_alerts(&mut out, &report))
         .and_then(|()| write_missing(&mut out, subject))
         .and_then(|()| match since {
             Some((at, before)) => write_changes(&mut out, subject, at, before),
@@ -47,6 +48,13 @@ fn write_head(out: &mut String, subject: &Subject<'_>, report: &AccountReport<'_
         write!(out, " (before that {previous})")?;
     }
     writeln!(out)?;
+    if let Some(said) = &report.overridden {
+        writeln!(
+            out,
+            "{} says it is {} until {}: {}",
+            said.author, said.band, said.expires_at, said.reason
+        )?;
+    }
     writeln!(
         out,
         "as of {}, by scorecard {}, {} of the weight backed by data",
@@ -54,6 +62,10 @@ fn write_head(out: &mut String, subject: &Subject<'_>, report: &AccountReport<'_
         report.scorecard,
         percent(report.coverage)
     )?;
+    if !report.degraded.is_empty() {
+        let sources = report.degraded.join(", ");
+        writeln!(out, "an outage holds the clock of: {sources}")?;
+    }
     if report.score.is_none() {
         let why = match snapshot.in_grace {
             true => format!("the account is in its grace of {}", card.grace),
@@ -126,6 +138,23 @@ fn write_gates(out: &mut String, report: &AccountReport<'_>) -> fmt::Result {
             effect => format!("{effect:+.1} points"),
         };
         writeln!(out, "  {}: {} ({effect})", gate.id, gate.reason)?;
+    }
+    Ok(())
+}
+
+/// What fires, and what will if it stays so.
+fn write_alerts(out: &mut String, report: &AccountReport<'_>) -> fmt::Result {
+    if report.alerts.is_empty() {
+        return Ok(());
+    }
+    writeln!(out, "\nalerts")?;
+    for alert in &report.alerts {
+        let severity = alert.severity.name();
+        write!(out, "  {}: {}, {severity}, since {}", alert.rule, alert.status, alert.since)?;
+        match alert.feedback {
+            Some(feedback) => writeln!(out, " ({feedback})")?,
+            None => writeln!(out)?,
+        }
     }
     Ok(())
 }

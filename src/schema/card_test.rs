@@ -35,6 +35,8 @@ pub struct Case {
     name: Text,
     /// What every `at` counts from; default 2026-01-01T00:00:00Z.
     start: Option<Instant>,
+    /// Before this, bands and alerts are set in silence, as on a first start over history.
+    publish_from: Option<Duration>,
     /// Whether outages of whole sources are watched for; default off.
     outage_guard: Option<OnOff>,
     /// What happens. A list in the list is a history shared by an anchor.
