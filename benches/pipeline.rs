@@ -88,6 +88,11 @@ impl Pipeline {
             scores_min_interval: Span::MINUTE,
             event_source: "/barometer/bench".to_owned(),
             owner: "bench-0".to_owned(),
+            group: "test".to_owned(),
+            changelog: "test-changelog".to_owned(),
+            checkpoint_interval: Span::SECOND * 30,
+            changelog_bytes_max: 1_000_000,
+            at_least_once: false,
             dead_letter_bytes_max: 1 << 20,
             topics: topics.clone(),
         });
@@ -137,11 +142,12 @@ impl Pipeline {
                 let records = records.into_iter().map(Fetched::Record);
                 self.task.absorb(source, records, EventTime::MAX);
             }
-            let taken = self.task.work(&self.ends, &self.routing, FETCH_RECORDS);
+            let now = self.task.engine().now();
+            let taken = self.task.work(&self.ends, &self.routing, FETCH_RECORDS, now);
             assert_eq!(taken, Ok(FETCH_RECORDS), "every fetch is a full one");
         }
         let now = self.task.engine().now();
-        self.task.prepare(now, |snapshot| self.view.shows(snapshot));
+        self.task.prepare(now, &self.routing, |snapshot| self.view.shows(snapshot));
         black_box(self.task.outputs());
         for snapshot in self.task.committed() {
             self.view.show(0, snapshot);

@@ -25,6 +25,9 @@ use crate::telemetry::metrics::{Metrics, Reload};
 use crate::view::View;
 use crate::worker::{CommitPace, Parking, Shared, Worker, WorkerError};
 
+/// What is left of the time for a stop when the workers have to be done: for the process to end in.
+pub const STOP_MARGIN: Duration = Duration::from_millis(500);
+
 /// Room a record needs beside key, value and headers, in bytes; generous, since the client counts
 /// what goes before and between them.
 const RECORD_OVERHEAD_BYTES: usize = 16 * 1_024;
@@ -175,6 +178,11 @@ pub fn shared(config: &Config, rules: Rules, partitions: i32, clock: Clock) -> S
         scores_min_interval: config.scores.min_interval,
         event_source: format!("/barometer/{}", config.kafka.group_id),
         owner: config.kafka.instance.clone(),
+        group: config.kafka.group_id.clone(),
+        changelog: config.kafka.topics.changelog.clone(),
+        checkpoint_interval: config.engine.checkpoint_interval,
+        changelog_bytes_max: record_bytes_max.saturating_sub(RECORD_OVERHEAD_BYTES),
+        at_least_once: config.kafka.delivery == config::Delivery::AtLeastOnce,
         dead_letter_bytes_max: record_bytes_max.saturating_sub(RECORD_OVERHEAD_BYTES),
         topics: Source::ALL.map(|source| config.kafka.topics.input(source).to_owned()),
     };
@@ -187,6 +195,7 @@ pub fn shared(config: &Config, rules: Rules, partitions: i32, clock: Clock) -> S
         clock,
         stop: Arc::new(AtomicBool::new(false)),
         publish_from: config.engine.publish_from,
+        stop_timeout: duration(config.shutdown_timeout).saturating_sub(STOP_MARGIN),
         pace: CommitPace {
             interval: duration(config.engine.commit_interval),
             gap_min: duration(config.engine.min_commit_gap),

@@ -75,6 +75,26 @@ impl Routing {
         }
     }
 
+    /// How many partitions the input topics have.
+    pub fn partitions(&self) -> i32 {
+        self.partitions
+    }
+
+    /// What has been learned: per source 0, or the position in `Partitioner::NAMES` plus one.
+    pub fn settled(&self) -> [u8; 5] {
+        std::array::from_fn(|source| self.settled[source].load(Ordering::Relaxed))
+    }
+
+    /// Takes over what an earlier process has learned, where nothing is known yet.
+    pub fn settle(&self, learned: [u8; 5]) {
+        for (settled, learned) in self.settled.iter().zip(learned) {
+            if usize::from(learned) <= Partitioner::NAMES.len() {
+                // Whoever was faster knows it by the same records.
+                let _ = settled.compare_exchange(0, learned, Ordering::Relaxed, Ordering::Relaxed);
+            }
+        }
+    }
+
     /// Whether `key` belongs where it was found. While a topic's hash is being learned, a key that
     /// fits any hash does.
     ///

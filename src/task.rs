@@ -14,12 +14,18 @@ use serde::{Deserialize, Serialize};
 use crate::broker::{
     End, EndOffsets, Fetched, Input, InputRecord, OutputRecord, OutputTopic, Processed,
 };
+use crate::checkpoint::{
+    BYTES_PER_COMMIT_MAX, CARD_KEY, Checkpoints, GUARD_KEY, MARKER_KEY, Marker, Positions,
+    RECORDS_PER_COMMIT_MAX, entries,
+};
 use crate::engine::event::{self, DecodeLimits, ReasonCode, Source};
 use crate::engine::record::{self, EncodedRecord};
 use crate::engine::report::Snapshot;
 use crate::engine::rules::Rules;
+use crate::engine::snapshot::{self, Stamp};
 use crate::engine::time::{EventTime, Span};
-use crate::engine::{Engine, WARM_UP_MAX};
+use crate::engine::{Change, Engine, WARM_UP_MAX};
+use crate::restore::{Restored, Resumption};
 use crate::routing::{Routing, RoutingError};
 
 /// Most records of one topic that wait in a task; more stay with the client, which then stops
@@ -28,6 +34,10 @@ const BUFFER_RECORDS_MAX: usize = 2_048;
 /// Most bytes of one topic that wait in a task, but for what one fetch brings beyond: records may be
 /// large, and there are many tasks.
 const BUFFER_BYTES_MAX: usize = 8 << 20;
+
+/// Most reports that go out in one commit but for those with a decision; at midnight many accounts
+/// change, and a transaction has to end in time.
+const REPORTS_PER_COMMIT_MAX: usize = 10_000;
 
 /// What drives task time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,6 +64,16 @@ pub struct TaskSettings {
     pub event_source: String,
     /// Who commits, as written beside the offsets.
     pub owner: String,
+    /// The consumer group: whose state the changelog holds.
+    pub group: String,
+    /// The changelog's name, for messages.
+    pub changelog: String,
+    /// Longest wall time for which an account's checkpoint may be out of date.
+    pub checkpoint_interval: Span,
+    /// Most bytes of a record of the changelog; a larger account is written in parts.
+    pub changelog_bytes_max: usize,
+    /// Output and offsets are not committed in one transaction, so state may be ahead of offsets.
+    pub at_least_once: bool,
     /// Most bytes of a dead letter, key and headers included; the original is cut to fit.
     pub dead_letter_bytes_max: usize,
     /// The topics' names, for dead letters: by `Source as usize`.
@@ -71,6 +91,9 @@ pub struct CommitNote {
     pub owner: String,
     /// Task time before which nothing is published, epoch milliseconds.
     pub from: i64,
+    /// Events in the hour that runs, as the outage guard counts them.
+    #[serde(default)]
+    pub came: [u64; 4],
 }
 
 /// One input partition number and its accounts.
@@ -100,8 +123,44 @@ pub struct Task<R> {
     committed_offsets: Vec<Processed>,
     /// Whether offsets moved since the last commit.
     moved: bool,
+    /// Whether task time has reached the instant from which on there is anything to publish.
+    publishes: bool,
     /// Whether time alone may have changed a report since the last commit, or made one due.
     stirred: bool,
+    checkpoints: Checkpoints,
+    /// Whether a checkpoint was due when last asked.
+    checkpoint_due: bool,
+    /// The hashes of scorecards whose text the changelog holds.
+    cards_written: Vec<String>,
+    /// As it was written last, or read.
+    marker: Option<Marker>,
+    /// Wall time of that; the beginning of time before the first.
+    marker_at: EventTime,
+    /// Until the task stands at the committed offsets again.
+    replay: Option<Replay>,
+    /// Accounts that have seen more than the offsets say: what comes again is not theirs. Empty but
+    /// after a restart at least once, or from offsets set back by hand.
+    ahead: HashMap<CompactString, Positions>,
+}
+
+/// A task on its way from its accounts' records to the committed offsets.
+struct Replay {
+    /// By feed: where it ends.
+    until: Vec<i64>,
+    /// By slot: what the account has seen, and its task time then.
+    seen: Vec<(Positions, EventTime)>,
+    /// Task time of what has been replayed so far.
+    now: EventTime,
+    /// Task time at the end, where it is known.
+    ends_at: Option<EventTime>,
+    /// Task time when the marker was written.
+    written_at: EventTime,
+    /// Where it began.
+    started: (Positions, EventTime),
+    /// In force from its end on.
+    rules: Arc<Rules>,
+    unreported: Vec<u32>,
+    records: u64,
 }
 
 /// One topic's records on their way into the task.
@@ -117,6 +176,16 @@ struct Feed<R> {
     read_to: i64,
     /// The first offset that has not been processed.
     next: i64,
+}
+
+/// What comes next in a replay.
+enum ToReplay {
+    /// The first record of this feed.
+    Record(usize),
+    /// A topic has not brought its next record yet.
+    Wait,
+    /// Nothing: the committed offsets are reached.
+    End,
 }
 
 /// Which reports went out when.
@@ -151,6 +220,7 @@ impl<R: InputRecord> Task<R> {
             })
             .collect();
         feeds.sort_by_key(|feed| feed.source);
+        let checkpoints = Checkpoints::new(settings.checkpoint_interval);
         Task {
             partition,
             engine: if settings.outage_guard {
@@ -172,8 +242,184 @@ impl<R: InputRecord> Task<R> {
             tried_offsets: Vec::new(),
             committed_offsets: Vec::new(),
             moved: false,
+            publishes: false,
             stirred: false,
+            checkpoints,
+            checkpoint_due: false,
+            cards_written: Vec::new(),
+            marker: None,
+            marker_at: EventTime::MIN,
+            replay: None,
+            ahead: HashMap::new(),
         }
+    }
+
+    /// A task that goes on with the accounts of an earlier life. It is given to
+    /// [`Task::replay`] until it stands at the committed offsets, whose task time is `now`.
+    pub fn restored(
+        partition: i32,
+        settings: Arc<TaskSettings>,
+        restored: Restored,
+        resumptions: &[Resumption],
+        now: Option<EventTime>,
+    ) -> Task<R> {
+        let Restored { engine, rules, cards, marker, seen, unreported } = restored;
+        let start: Vec<(Source, i64)> =
+            resumptions.iter().map(|from| (from.source, from.replay_from)).collect();
+        let publish_from = EventTime::from_millis(marker.publish_from);
+        let commits = marker.commits;
+        let mut task = Task::new(partition, settings, rules, &start, publish_from, commits);
+        let rules = Arc::clone(task.engine.rules());
+        task.engine = engine;
+        task.cards_written = cards;
+        task.publishes = marker.now >= marker.publish_from;
+        let until = |feed: &Feed<R>| {
+            let from = resumptions.iter().find(|from| from.source == feed.source);
+            from.map_or(feed.next, |from| from.live_from)
+        };
+        let positions_at = EventTime::from_millis(marker.positions_at);
+        task.replay = Some(Replay {
+            until: task.feeds.iter().map(until).collect(),
+            seen,
+            now: positions_at,
+            ends_at: now,
+            written_at: EventTime::from_millis(marker.now),
+            started: (task.positions(), positions_at),
+            rules,
+            unreported,
+            records: 0,
+        });
+        task.marker = Some(marker);
+        task
+    }
+
+    /// Whether the task has yet to reach the offsets from which on it decides.
+    pub fn is_replaying(&self) -> bool {
+        self.replay.is_some()
+    }
+
+    /// Takes up to `budget` records again, for the state they made. Returns how many records were
+    /// replayed in all and what readers may see, once the task stands where it stood at its last
+    /// commit. `now` is wall time.
+    ///
+    /// # Errors
+    /// When the topics' keys follow different hashes.
+    pub fn replay(
+        &mut self,
+        routing: &Routing,
+        budget: usize,
+        now: EventTime,
+    ) -> Result<Option<(u64, Vec<Snapshot>)>, RoutingError> {
+        let Some(mut replay) = self.replay.take() else { return Ok(None) };
+        for _ in 0..budget {
+            match self.next_to_replay(&replay) {
+                ToReplay::Record(index) => {
+                    let (record, time) = self.pop(index);
+                    let time = replay.ends_at.map_or(time, |end| time.min(end));
+                    replay.now = replay.now.max(time);
+                    replay.records += 1;
+                    self.take_again(index, &record, time, &replay, routing)?;
+                }
+                ToReplay::Wait => break,
+                ToReplay::End => return Ok(Some(self.thaw(replay, now))),
+            }
+        }
+        self.replay = Some(replay);
+        Ok(None)
+    }
+
+    /// The earliest record before the end of the replay, once every topic has one or none.
+    fn next_to_replay(&self, replay: &Replay) -> ToReplay {
+        let mut first: Option<(EventTime, usize)> = None;
+        for (index, (feed, until)) in self.feeds.iter().zip(&replay.until).enumerate() {
+            let next = feed.buffer.front().filter(|(record, _)| record.offset() < *until);
+            if let Some((_, time)) = next {
+                if first.is_none_or(|(earliest, _)| *time < earliest) {
+                    first = Some((*time, index));
+                }
+            } else if feed.buffer.is_empty() && feed.read_to < *until {
+                return ToReplay::Wait;
+            }
+        }
+        first.map_or(ToReplay::End, |(_, index)| ToReplay::Record(index))
+    }
+
+    /// What was a dead letter then is one no more: it has been written.
+    fn take_again(
+        &mut self,
+        index: usize,
+        record: &R,
+        time: EventTime,
+        replay: &Replay,
+        routing: &Routing,
+    ) -> Result<(), RoutingError> {
+        let source = self.feeds[index].source;
+        let record_time = record.timestamp().unwrap_or(time);
+        let limits = &self.settings.limits;
+        let decoded = event::decode(source, record.key(), record.value(), record_time, limits);
+        let (Ok(event), Some(key)) = (decoded, record.key()) else { return Ok(()) };
+        if !routing.check(source, key, self.partition)? {
+            return Ok(());
+        }
+        let slot = self.engine.find(&event.account_id);
+        let seen = slot.and_then(|slot| replay.seen.get(slot as usize));
+        match seen {
+            Some((positions, _)) if record.offset() < positions[source as usize] => {}
+            Some((_, at)) => self.engine.replay(&event, replay.now.max(*at)),
+            None => self.engine.replay(&event, replay.now),
+        }
+        Ok(())
+    }
+
+    /// Goes live at the committed offsets.
+    fn thaw(&mut self, replay: Replay, now: EventTime) -> (u64, Vec<Snapshot>) {
+        for (feed, until) in self.feeds.iter_mut().zip(&replay.until) {
+            feed.next = feed.next.max(*until);
+        }
+        let positions = self.positions();
+        for ((seen, _), slot) in replay.seen.iter().zip(0..) {
+            if seen.iter().zip(&positions).any(|(seen, stands)| seen > stands) {
+                self.ahead.insert(self.engine.account_id(slot).clone(), *seen);
+            }
+        }
+        let ends_at = replay.ends_at.unwrap_or(replay.now.max(replay.written_at));
+        let kept_at =
+            |slot: u32| replay.seen.get(slot as usize).map_or(EventTime::MIN, |(_, at)| *at);
+        self.engine.thaw(ends_at, self.publish_from, kept_at);
+        self.engine.change_rules(replay.rules);
+        self.collect_verdicts();
+        let (positions, at) = replay.started;
+        self.note_changes(positions, at, now);
+        for slot in replay.unreported {
+            self.engine.touch_account(slot);
+        }
+        self.stirred = true;
+        (replay.records, self.engine.untouched())
+    }
+
+    /// Has what has changed since the task stood at `positions` written in time.
+    fn note_changes(&mut self, positions: Positions, at: EventTime, now: EventTime) {
+        let mut changed = Vec::new();
+        self.engine.drain_changed(|slot, change| changed.push((slot, change == Change::Verdict)));
+        self.checkpoints.note(changed.into_iter(), positions, at, now);
+    }
+
+    /// The first offset of each topic that has not been processed; 0 where none is read.
+    fn positions(&self) -> Positions {
+        let mut positions = [0; 5];
+        for feed in &self.feeds {
+            positions[feed.source as usize] = feed.next;
+        }
+        positions
+    }
+
+    fn pop(&mut self, index: usize) -> (R, EventTime) {
+        let feed = &mut self.feeds[index];
+        let (record, time) = feed.buffer.pop_front().expect("somebody saw one");
+        feed.buffer_bytes -= record_bytes(&record);
+        feed.next = record.offset() + 1;
+        feed.settle();
+        (record, time)
     }
 
     /// The partition number.
@@ -229,7 +475,7 @@ impl<R: InputRecord> Task<R> {
     }
 
     /// Takes up to `budget` records in record-time order across the topics and moves task time.
-    /// Returns how many it took.
+    /// `now` is wall time, for the checkpoints. Returns how many it took.
     ///
     /// # Errors
     /// When the topics' keys follow different hashes.
@@ -238,7 +484,9 @@ impl<R: InputRecord> Task<R> {
         ends: &EndOffsets,
         routing: &Routing,
         budget: usize,
+        now: EventTime,
     ) -> Result<usize, RoutingError> {
+        let (stood_at, stood_when) = (self.positions(), self.engine.now());
         // Looked up once: a worker's answer is about all its inputs.
         let own_ends: Vec<Option<End>> = self.feeds.iter().map(|f| self.end_of(f, ends)).collect();
         let mut taken = 0;
@@ -252,10 +500,7 @@ impl<R: InputRecord> Task<R> {
                 self.engine.warm_up(next.filter_map(|(record, _)| record.key()));
             }
             feed.warmed -= 1;
-            let (record, time) = feed.buffer.pop_front().expect("`next_feed` saw one");
-            feed.buffer_bytes -= record_bytes(&record);
-            feed.next = record.offset() + 1;
-            feed.settle();
+            let (record, time) = self.pop(index);
             self.moved = true;
             self.engine.advance_to(time);
             self.take(source, &record, time, routing)?;
@@ -268,19 +513,24 @@ impl<R: InputRecord> Task<R> {
             self.engine.advance_to(ends.asked_at);
             self.collect_verdicts();
         }
+        self.note_changes(stood_at, stood_when, now);
         Ok(taken)
     }
 
     /// Goes over to other rules; what changes with them goes out with the next commit.
-    pub fn change_rules(&mut self, rules: Arc<Rules>) {
+    /// `now` is wall time.
+    pub fn change_rules(&mut self, rules: Arc<Rules>, now: EventTime) {
+        let (positions, at) = (self.positions(), self.engine.now());
         self.engine.change_rules(rules);
         self.collect_verdicts();
+        self.note_changes(positions, at, now);
         self.stirred = true;
     }
 
     /// Takes note of the wall time: a report that was held back may be due by now.
     pub fn note_time(&mut self, now: EventTime) {
         self.stirred |= self.scores.is_due(now);
+        self.checkpoint_due |= self.checkpoints.is_due(now);
     }
 
     /// The feed whose first record is next, if it is certain that no other topic holds an earlier
@@ -339,7 +589,15 @@ impl<R: InputRecord> Task<R> {
             _ => true,
         };
         match decoded {
-            Ok(event) if routed => self.engine.handle_event(&event),
+            Ok(event) if routed => {
+                let seen = match self.ahead.is_empty() {
+                    true => None,
+                    false => self.ahead.get(event.account_id.as_ref()),
+                };
+                if seen.is_none_or(|seen| record.offset() >= seen[source as usize]) {
+                    self.engine.handle_event(&event);
+                }
+            }
             Ok(_) => {
                 let message = "the key belongs to another partition than the topic's other keys \
                                say: its producer uses another partitioner";
@@ -437,12 +695,25 @@ impl<R: InputRecord> Task<R> {
 
     /// Whether there is anything to commit.
     pub fn is_dirty(&self) -> bool {
-        self.moved || self.stirred || !self.outputs.is_empty() || !self.snapshots.is_empty()
+        let dirty = self.moved
+            || self.stirred
+            || self.checkpoint_due
+            || !self.outputs.is_empty()
+            || !self.snapshots.is_empty();
+        dirty && !self.is_replaying()
+    }
+
+    /// Has the state of every account written with the next commits, as fast as they take it.
+    pub fn write_all(&mut self) {
+        self.checkpoints.write_all();
+        let positions = self.positions();
+        let is_behind = self.marker.as_ref().is_some_and(|marker| marker.positions != positions);
+        self.checkpoint_due |= is_behind || self.checkpoints.head().is_some();
     }
 
     /// How many records wait to be written.
     pub fn outputs_waiting(&self) -> usize {
-        self.outputs.len()
+        self.outputs.len() + self.checkpoints.decided()
     }
 
     /// How many bytes wait to be written.
@@ -450,10 +721,23 @@ impl<R: InputRecord> Task<R> {
         self.outputs_bytes
     }
 
-    /// Gets ready for a commit at wall time `now`: adds the reports that are due. `shown` says
-    /// whether readers see the same of an account already.
-    pub fn prepare(&mut self, now: EventTime, shown: impl Fn(&Snapshot) -> bool) {
+    /// Gets ready for a commit at wall time `now`: adds the reports and checkpoints that are due.
+    /// `shown` says whether readers see the same of an account already.
+    pub fn prepare(
+        &mut self,
+        now: EventTime,
+        routing: &Routing,
+        shown: impl Fn(&Snapshot) -> bool,
+    ) {
         let publishes = self.engine.now() >= self.publish_from;
+        if publishes && !self.publishes {
+            self.publishes = true;
+            // What was set in silence is news to whoever reads the scores.
+            for account_id in self.engine.account_ids() {
+                self.scores.defer(account_id.into(), now);
+            }
+        }
+        let mut reports = 0;
         let mut touched = Vec::new();
         self.engine.drain_touched(|snapshot| touched.push(snapshot));
         for snapshot in touched {
@@ -463,21 +747,139 @@ impl<R: InputRecord> Task<R> {
             if publishes {
                 let judged = self.judged.contains(&snapshot.account_id);
                 let interval = self.settings.scores_min_interval;
-                if self.scores.may_publish(&snapshot.account_id, judged, now, interval) {
+                let account_id = &snapshot.account_id;
+                if reports >= REPORTS_PER_COMMIT_MAX && !judged {
+                    self.scores.defer(account_id.clone(), now);
+                } else if self.scores.may_publish(account_id, judged, now, interval) {
+                    reports += 1;
                     let record = score_record(&snapshot);
                     self.write(record);
                 }
             }
             self.snapshots.push(snapshot);
         }
-        for account_id in self.scores.take_due(now) {
+        for account_id in
+            self.scores.take_due(now, REPORTS_PER_COMMIT_MAX - reports.min(REPORTS_PER_COMMIT_MAX))
+        {
             if let Some(snapshot) = self.engine.snapshot(&account_id) {
                 let record = score_record(&snapshot);
                 self.write(record);
             }
         }
+        self.write_checkpoints(now, routing);
         self.next_note = self.note();
         self.tried_offsets = self.processed();
+    }
+
+    /// Adds the accounts whose state is to be kept, and the marker. They count as written from now
+    /// on: outputs stay until a commit of them has succeeded, or the task is dropped with them.
+    fn write_checkpoints(&mut self, now: EventTime, routing: &Routing) {
+        let stamp = Stamp {
+            positions: self.positions(),
+            epoch: self.marker.as_ref().map_or(0, |marker| marker.epoch),
+            at: self.engine.now(),
+        };
+        let (mut records, mut bytes) = (self.write_cards(), 0);
+        if let Some(guard) = self.engine.keep_guard() {
+            let value = snapshot::seal(GUARD_KEY, &guard);
+            self.write(self.changelog_record(GUARD_KEY.to_vec(), value));
+            records += 1;
+        }
+        while let Some(slot) = self.checkpoints.take_decided() {
+            bytes += self.write_account(slot, &stamp);
+            records += 1;
+        }
+        let enough =
+            |records, bytes| records >= RECORDS_PER_COMMIT_MAX || bytes >= BYTES_PER_COMMIT_MAX;
+        while !enough(records, bytes) {
+            let Some(slot) = self.checkpoints.take_due(now) else { break };
+            bytes += self.write_account(slot, &stamp);
+            records += 1;
+        }
+        self.checkpoint_due = self.checkpoints.is_due(now);
+        let (positions, positions_at) =
+            self.checkpoints.head().unwrap_or((stamp.positions, stamp.at));
+        let is_behind = self.marker.as_ref().is_none_or(|marker| marker.positions != positions);
+        let interval = self.settings.checkpoint_interval;
+        // Records that changed no account move the offsets too.
+        let is_old = self.checkpoints.writes_all() || self.marker_at + interval <= now;
+        if records > 0 || (is_behind && is_old) {
+            self.write_marker(positions, positions_at, routing);
+            self.marker_at = now;
+        }
+    }
+
+    /// Adds the text of every scorecard in force that the changelog does not hold; returns how many
+    /// there were. They stand before the accounts judged by them.
+    fn write_cards(&mut self) -> usize {
+        let rules = Arc::clone(self.engine.rules());
+        let mut count = 0;
+        for card in rules.cards() {
+            if self.cards_written.contains(&card.hash) {
+                continue;
+            }
+            let key = [CARD_KEY, card.hash.as_bytes()].concat();
+            let value = snapshot::seal(&key, &*card.text);
+            for (key, value) in entries(&key, value, self.settings.changelog_bytes_max) {
+                self.write(self.changelog_record(key, value));
+            }
+            self.cards_written.push(card.hash.clone());
+            count += 1;
+        }
+        count
+    }
+
+    fn write_account(&mut self, slot: u32, stamp: &Stamp) -> usize {
+        let account_id = self.engine.account_id(slot).clone();
+        let unreported = self.scores.waiting.contains(&account_id);
+        let key = account_id.as_bytes();
+        let value = snapshot::seal(key, &self.engine.keep(slot, stamp, unreported));
+        let bytes = value.len();
+        for (key, value) in entries(key, value, self.settings.changelog_bytes_max) {
+            self.write(self.changelog_record(key, value));
+        }
+        bytes
+    }
+
+    fn write_marker(&mut self, positions: Positions, at: EventTime, routing: &Routing) {
+        let settings = &self.settings;
+        let now = self.engine.now();
+        let mut marker = self.marker.take().unwrap_or_else(|| Marker {
+            group: settings.group.clone(),
+            partitions: routing.partitions(),
+            epoch: 0,
+            topics: settings.topics.clone().map(|topic| (topic, 0)),
+            positions: [0; 5],
+            positions_at: 0,
+            now: 0,
+            commits: 0,
+            publish_from: self.publish_from.as_millis(),
+            cards: Vec::new(),
+            cards_since: 0,
+            partitioners: [0; 5],
+            task_state: Vec::new(),
+        });
+        let cards = self.engine.rules().cards().map(|card| card.hash.clone()).collect();
+        marker.judge_by(cards, now);
+        marker.positions = positions;
+        marker.positions_at = at.as_millis();
+        marker.now = now.as_millis();
+        marker.commits = self.commits + 1;
+        marker.partitioners = routing.settled();
+        let value = snapshot::seal(MARKER_KEY, &marker);
+        self.marker = Some(marker);
+        self.write(self.changelog_record(MARKER_KEY.to_vec(), value));
+    }
+
+    fn changelog_record(&self, key: Vec<u8>, value: Vec<u8>) -> OutputRecord {
+        OutputRecord {
+            topic: OutputTopic::Changelog,
+            partition: Some(self.partition),
+            key: Some(key),
+            value: Some(value),
+            headers: Vec::new(),
+            timestamp: None,
+        }
     }
 
     /// What the next commit writes.
@@ -516,6 +918,7 @@ impl<R: InputRecord> Task<R> {
             n: self.commits + 1,
             owner: self.settings.owner.clone(),
             from: self.publish_from.as_millis(),
+            came: self.engine.guard_came().unwrap_or_default(),
         };
         serde_json::to_string(&note).expect("numbers and a string always become JSON")
     }
@@ -583,9 +986,17 @@ impl ScoreLog {
         self.due.first().is_some_and(|(at, _)| *at <= now)
     }
 
-    fn take_due(&mut self, now: EventTime) -> Vec<CompactString> {
+    /// Has an account's report go out as soon as there is room for it.
+    fn defer(&mut self, account_id: CompactString, now: EventTime) {
+        if self.waiting.insert(account_id.clone()) {
+            self.due.insert((now, account_id));
+        }
+    }
+
+    /// At most `max` of the accounts whose report may go out by now.
+    fn take_due(&mut self, now: EventTime, max: usize) -> Vec<CompactString> {
         let mut due = Vec::new();
-        while self.is_due(now) {
+        while due.len() < max && self.is_due(now) {
             let (at, account_id) = self.due.pop_first().expect("just looked at");
             self.waiting.remove(&account_id);
             // A band change may have sent the report in the meantime.

@@ -4,7 +4,7 @@
 //! rebalance is always heard of between two tries. What could not be committed stays in the tasks
 //! and is sent again.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
@@ -12,7 +12,8 @@ use std::time::{Duration, Instant};
 use tracing::{error, info, warn};
 
 use crate::broker::{
-    Broker, BrokerError, Change, Committed, EndOffsets, ErrorClass, Input, InputRecord, Processed,
+    Broker, BrokerError, Change, Committed, EndOffsets, ErrorClass, Input, InputRecord,
+    OutputTopic, Processed,
 };
 use crate::clock::{self, Clock};
 use crate::engine::Stats;
@@ -20,8 +21,9 @@ use crate::engine::event::Source;
 use crate::engine::report::Snapshot;
 use crate::engine::time::EventTime;
 use crate::in_force::InForce;
+use crate::restore::{Restore, RestoreError, check_held};
 use crate::routing::{Routing, RoutingError};
-use crate::task::{CommitNote, Task, TaskSettings};
+use crate::task::{Task, TaskSettings};
 use crate::telemetry::metrics::{Metrics, Outcome};
 use crate::view::{Condition, View};
 
@@ -37,8 +39,13 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 /// How often one standing trouble is logged.
 const TROUBLE_LOGGED_EVERY: Duration = Duration::from_secs(10);
-/// Longest a stop takes to finish the open work and leave the group.
-const STOP_TIMEOUT: Duration = Duration::from_secs(4);
+/// How long a stop goes on without a commit coming through: what was not committed is done again by
+/// the next start, so there is no need to wait for a broker that is away.
+const STOP_PATIENCE: Duration = Duration::from_secs(4);
+/// Records of the changelog taken at a time, and longest wait for some.
+const CHANGELOG_READ: (usize, Duration) = (2_000, Duration::from_millis(10));
+/// Longest time spent on the changelog before the group and the other tasks have their turn.
+const CHANGELOG_TURN: Duration = Duration::from_millis(50);
 /// How long a parked task may wait to come back: longer than any rebalance takes. After that its
 /// memory is given back.
 const PARKED_MAX: Duration = Duration::from_secs(300);
@@ -73,6 +80,8 @@ pub struct Shared {
     pub clock: Clock,
     /// Set when the process is to stop.
     pub stop: Arc<AtomicBool>,
+    /// Longest time a worker takes to stop.
+    pub stop_timeout: Duration,
     /// Task time before which nothing is published, where the settings give one.
     pub publish_from: Option<EventTime>,
     /// When commits happen.
@@ -88,6 +97,9 @@ pub enum WorkerError {
     /// The input topics cannot be read together.
     #[error(transparent)]
     Routing(#[from] RoutingError),
+    /// State cannot be restored.
+    #[error(transparent)]
+    Restore(#[from] RestoreError),
 }
 
 /// One worker.
@@ -98,6 +110,10 @@ pub struct Worker<B: Broker> {
     started_at: EventTime,
     /// Partition number -> task, assigned.
     tasks: HashMap<i32, Assigned<B::Record>>,
+    /// Assigned, and on their way to a task.
+    arriving: VecDeque<Arriving>,
+    /// No broker is asked about them before this, after one did not answer, and the next pause.
+    arriving_retry: Option<(Instant, Duration)>,
     parking: Parking<B::Record>,
     ends: Option<EndOffsets>,
     last_commit: Instant,
@@ -114,6 +130,20 @@ struct Assigned<R> {
     task: Task<R>,
     /// The engine's counts as the metrics know them.
     counted: Stats,
+}
+
+/// A partition number on its way to a task: its committed offsets are asked for, then its state is
+/// read back. The group is answered after the first of the two, so a long restore holds up nobody.
+struct Arriving {
+    partition: i32,
+    since: Instant,
+    inputs: Vec<Input>,
+    /// Once they are known.
+    committed: Option<Vec<(Input, Option<Committed>)>>,
+    /// Of inputs without a committed offset.
+    earliest: HashMap<Input, i64>,
+    /// While its changelog is being read.
+    restore: Option<Restore>,
 }
 
 /// Where tasks wait that a rebalance has taken away, by partition number: resumed as they are if
@@ -162,6 +192,8 @@ impl<B: Broker> Worker<B> {
             started_at: shared.clock.now(),
             shared,
             tasks: HashMap::new(),
+            arriving: VecDeque::new(),
+            arriving_retry: None,
             parking,
             ends: None,
             last_commit: clock::monotonic(),
@@ -212,6 +244,8 @@ impl<B: Broker> Worker<B> {
         if !self.is_dirty() {
             self.retry = None;
         }
+        self.go_on_arriving()?;
+        self.replay()?;
         // After a failed commit nothing new is taken: what is tried again is just what was tried.
         let taken = if self.retry.is_none() { self.work()? } else { 0 };
         if self.is_commit_due(taken) {
@@ -229,19 +263,27 @@ impl<B: Broker> Worker<B> {
         (self.rules_version, self.rules_unsure) = (version, false);
         let rules = self.shared.rules.rules();
         for (partition, Assigned { task, counted }) in &mut self.tasks {
+            if task.is_replaying() {
+                // It goes over to the rules that were in force when its state was asked for.
+                self.rules_unsure = true;
+                continue;
+            }
             let old = Arc::clone(task.engine().rules());
             if Arc::ptr_eq(&old, &rules) {
                 continue;
             }
             self.shared.metrics.drop_accounts(&old, counted);
             (counted.cards, counted.out) = (Vec::new(), [false; 5]);
-            task.change_rules(Arc::clone(&rules));
+            task.change_rules(Arc::clone(&rules), self.shared.clock.now());
             info!(worker = self.number, partition, "task judges by other rules");
         }
     }
 
     /// Short enough to see a stop and a due commit in time.
     fn poll_timeout(&self) -> Duration {
+        if self.arriving.front().is_some_and(|arriving| arriving.restore.is_some()) {
+            return Duration::ZERO;
+        }
         if self.is_dirty() { Duration::from_millis(10) } else { NAP }
     }
 
@@ -251,7 +293,10 @@ impl<B: Broker> Worker<B> {
 
     fn change(&mut self, change: Change) -> Result<(), WorkerError> {
         match change {
-            Change::Assigned(inputs) => self.assign(&inputs),
+            Change::Assigned(inputs) => {
+                self.assign(&inputs);
+                Ok(())
+            }
             Change::Revoked(inputs) => {
                 // The last chance to commit in this generation. If it fails the work stays in the
                 // parked tasks.
@@ -269,161 +314,260 @@ impl<B: Broker> Worker<B> {
         }
     }
 
-    fn assign(&mut self, inputs: &[Input]) -> Result<(), WorkerError> {
-        let Some(committed) = self.ask_committed(inputs)? else { return Ok(()) };
-        let mut start = Vec::new();
-        let mut without_state = Vec::new();
+    fn assign(&mut self, inputs: &[Input]) {
         for partition in numbers(inputs) {
-            let own: Vec<(Input, Option<&Committed>)> = inputs
-                .iter()
-                .zip(&committed)
-                .filter(|(input, _)| input.partition == partition)
-                .map(|(input, committed)| (*input, committed.as_ref()))
-                .collect();
-            let assigned = match self.resume(partition, &own) {
-                Some(resumed) => resumed,
-                None => {
-                    if own.iter().any(|(_, committed)| committed.is_some()) {
-                        without_state.push(partition);
-                    }
-                    let Some(new) = self.begin(partition, &own)? else { return Ok(()) };
-                    new
-                }
-            };
-            start.extend(assigned.task.processed().into_iter().map(|p| (p.input, p.offset)));
-            self.tasks.insert(partition, assigned);
+            self.arriving.push_back(Arriving {
+                partition,
+                since: clock::monotonic(),
+                inputs: inputs.iter().filter(|i| i.partition == partition).copied().collect(),
+                committed: None,
+                earliest: HashMap::new(),
+                restore: None,
+            });
         }
-        if !without_state.is_empty() {
-            warn!(
-                worker = self.number,
-                partitions = ?without_state,
-                "offsets are committed, and state is not restored yet: aggregates begin empty"
-            );
+        if inputs.is_empty() {
+            info!(worker = self.number, "no partitions assigned: a spare");
         }
-        if !start.is_empty() {
-            self.broker.accept(&start)?;
+        self.show_condition();
+    }
+
+    /// One bounded step towards tasks for what was assigned.
+    fn go_on_arriving(&mut self) -> Result<(), WorkerError> {
+        let waits = self.arriving_retry.is_some_and(|(at, _)| clock::monotonic() < at);
+        if self.arriving.is_empty() || waits {
+            return Ok(());
         }
-        // What was asked before does not cover what is assigned now.
-        self.ends = None;
-        self.shared.view.set_condition(self.number, Condition::Ready);
-        self.shared.metrics.set_partitions(self.number, self.tasks.len());
-        info!(worker = self.number, partitions = ?numbers(inputs), "partitions assigned");
+        let done = if self.arriving.iter().any(|arriving| arriving.committed.is_none()) {
+            self.ask_committed()
+        } else {
+            self.read_changelog()
+        };
+        match done {
+            Ok(()) => self.arriving_retry = None,
+            Err(WorkerError::Broker(error)) => {
+                let pause = self.arriving_retry.map_or(BACKOFF.0, |(_, pause)| pause);
+                let next = (pause * 2).min(BACKOFF.1);
+                self.arriving_retry = Some((clock::monotonic() + pause, next));
+                self.trouble(error)?;
+            }
+            Err(error) => return Err(error),
+        }
         Ok(())
     }
 
-    /// Asks for the committed offsets until they are known; `None` if told to stop meanwhile.
-    fn ask_committed(
-        &mut self,
-        inputs: &[Input],
-    ) -> Result<Option<Vec<Option<Committed>>>, WorkerError> {
-        if inputs.is_empty() {
-            return Ok(Some(Vec::new()));
-        }
-        let mut pause = BACKOFF.0;
-        while !self.shared.stop.load(Ordering::Relaxed) {
-            match self.broker.committed(inputs, ANSWER_TIMEOUT) {
-                Ok(committed) => return Ok(Some(committed)),
-                Err(error) => self.trouble(error)?,
+    /// Asks for the committed offsets of everything that is new, and accepts it there.
+    fn ask_committed(&mut self) -> Result<(), WorkerError> {
+        let is_new = |arriving: &&mut Arriving| arriving.committed.is_none();
+        let inputs: Vec<Input> = self
+            .arriving
+            .iter_mut()
+            .filter(is_new)
+            .flat_map(|arriving| arriving.inputs.iter().copied())
+            .collect();
+        let committed = self.broker.committed(&inputs, ANSWER_TIMEOUT)?;
+        let mut earliest = HashMap::new();
+        for (input, committed) in inputs.iter().zip(&committed) {
+            if committed.is_none() {
+                let (first, _) = self.broker.watermarks(*input, ANSWER_TIMEOUT)?;
+                earliest.insert(*input, first);
             }
-            self.sleep(pause);
-            pause = (pause * 2).min(BACKOFF.1);
         }
-        Ok(None)
+        let offset_of = |input: &Input, committed: &Option<Committed>| {
+            committed.as_ref().map_or_else(|| earliest[input], |committed| committed.offset)
+        };
+        let start: Vec<(Input, i64)> =
+            inputs.iter().zip(&committed).map(|(i, c)| (*i, offset_of(i, c))).collect();
+        let mut answers = inputs.into_iter().zip(committed);
+        for arriving in self.arriving.iter_mut().filter(is_new) {
+            arriving.committed = Some(answers.by_ref().take(arriving.inputs.len()).collect());
+            arriving.earliest = earliest
+                .iter()
+                .filter(|(input, _)| input.partition == arriving.partition)
+                .map(|(input, first)| (*input, *first))
+                .collect();
+        }
+        // Now, and not when all state is back: until it has its answer the group cannot go on.
+        self.broker.accept(&start)?;
+        // What was asked before does not cover what is assigned now.
+        self.ends = None;
+        let assigned = numbers(&start.iter().map(|(input, _)| *input).collect::<Vec<_>>());
+        for partition in &assigned {
+            self.resume(*partition);
+        }
+        info!(worker = self.number, partitions = ?assigned, "partitions assigned");
+        self.show_condition();
+        Ok(())
     }
 
-    /// Sleeps, but not past being told to stop.
-    fn sleep(&self, pause: Duration) {
-        let until = clock::monotonic() + pause;
-        while !self.shared.stop.load(Ordering::Relaxed) {
-            let left = until.saturating_duration_since(clock::monotonic());
-            if left.is_zero() {
-                return;
+    /// Reads on in the changelog of the first partition number that waits for it.
+    fn read_changelog(&mut self) -> Result<(), WorkerError> {
+        let Some(arriving) = self.arriving.front_mut() else { return Ok(()) };
+        let restore = match &mut arriving.restore {
+            Some(restore) => restore,
+            none => {
+                self.broker.changelog_open(arriving.partition, ANSWER_TIMEOUT)?;
+                let settings = Arc::clone(&self.shared.settings);
+                none.insert(Restore::new(arriving.partition, settings, self.shared.rules.rules()))
             }
-            std::thread::sleep(left.min(NAP));
+        };
+        let turn_ends = clock::monotonic() + CHANGELOG_TURN;
+        let mut records = Vec::new();
+        loop {
+            let (max, timeout) = CHANGELOG_READ;
+            let ended = self.broker.changelog_read(max, timeout, &mut records)?;
+            for record in records.drain(..) {
+                restore.take(&record)?;
+            }
+            if ended {
+                return self.arrive();
+            }
+            if clock::monotonic() >= turn_ends || self.shared.stop.load(Ordering::Relaxed) {
+                return Ok(());
+            }
         }
+    }
+
+    /// All there is of a partition number's state has been read: it becomes a task.
+    fn arrive(&mut self) -> Result<(), WorkerError> {
+        let Some(arriving) = self.arriving.front() else { return Ok(()) };
+        let mut held = HashMap::new();
+        for input in &arriving.inputs {
+            held.insert(*input, self.broker.watermarks(*input, ANSWER_TIMEOUT)?);
+        }
+        let Some(Arriving { partition, committed, earliest, restore, since, .. }) =
+            self.arriving.pop_front()
+        else {
+            return Ok(());
+        };
+        let (Some(restore), Some(committed)) = (restore, committed) else { return Ok(()) };
+        let records = restore.records();
+        let (task, resumptions) = restore.finish::<B::Record>(
+            &committed,
+            |input| earliest.get(&input).copied().unwrap_or(0),
+            self.shared.publish_from,
+            self.started_at,
+            &self.shared.routing,
+        )?;
+        let mut again = Vec::new();
+        for from in resumptions {
+            let input = Input { source: from.source, partition };
+            check_held(&self.shared.settings, partition, from, held[&input])?;
+            if from.replay_from != from.live_from {
+                again.push((input, from.replay_from));
+            }
+        }
+        if !again.is_empty() {
+            self.broker.accept(&again)?;
+            self.ends = None;
+        }
+        if task.is_replaying() {
+            info!(
+                worker = self.number,
+                partition,
+                accounts = task.engine().account_count(),
+                changelog_records = records,
+                took_ms = since.elapsed().as_millis() as u64,
+                "state read back"
+            );
+        }
+        self.tasks.insert(partition, Assigned { task, counted: Stats::default() });
+        self.rules_unsure = true;
+        self.shared.metrics.set_partitions(self.number, self.tasks.len());
+        if self.arriving.is_empty() {
+            self.broker.changelog_close();
+        }
+        self.show_condition();
+        Ok(())
+    }
+
+    /// Brings tasks whose state was read back up to their committed offsets.
+    fn replay(&mut self) -> Result<(), WorkerError> {
+        let mut fetched = Vec::new();
+        let mut arrived = false;
+        let replaying = self.tasks.values_mut().filter(|assigned| assigned.task.is_replaying());
+        for Assigned { task, .. } in replaying {
+            let now = self.shared.clock.now();
+            let inputs: Vec<Input> = task.inputs().collect();
+            for input in inputs {
+                let room = task.room(input.source);
+                if room > 0 {
+                    self.broker.fetch(input, room, &mut fetched)?;
+                    task.absorb(input.source, fetched.drain(..), now);
+                }
+            }
+            if let Some((replayed, shown)) = task.replay(&self.shared.routing, TURN_RECORDS, now)? {
+                let partition = task.partition();
+                for snapshot in shown {
+                    self.shared.view.show(partition, snapshot);
+                }
+                self.shared.metrics.add_replayed(replayed);
+                info!(worker = self.number, partition, replayed, "task restored");
+                arrived = true;
+            }
+        }
+        if arrived {
+            self.show_condition();
+        }
+        Ok(())
+    }
+
+    /// Partition numbers that have no task yet, or one that is not what it was yet.
+    fn restoring(&self) -> Vec<i32> {
+        let replaying = self.tasks.values().map(|assigned| &assigned.task);
+        let replaying = replaying.filter(|task| task.is_replaying()).map(Task::partition);
+        let mut all: Vec<i32> =
+            self.arriving.iter().map(|arriving| arriving.partition).chain(replaying).collect();
+        all.sort_unstable();
+        all
+    }
+
+    fn show_condition(&self) {
+        let restoring = self.restoring();
+        let condition = match restoring.is_empty() {
+            true => Condition::Ready,
+            false => Condition::Waiting(format!("restoring the state of partitions {restoring:?}")),
+        };
+        self.shared.view.set_condition(self.number, condition);
     }
 
     /// The parked task of this partition number, if the group has committed nothing since.
-    fn resume(
-        &mut self,
-        partition: i32,
-        committed: &[(Input, Option<&Committed>)],
-    ) -> Option<Assigned<B::Record>> {
-        let Parked { mut assigned, shown, .. } = self.parking.lock().remove(&partition)?;
+    fn resume(&mut self, partition: i32) {
+        let Some(place) = self.arriving.iter().position(|a| a.partition == partition) else {
+            return;
+        };
+        let Some(committed) = &self.arriving[place].committed else { return };
+        let committed: Vec<(Input, Option<&Committed>)> =
+            committed.iter().map(|(input, committed)| (*input, committed.as_ref())).collect();
+        // One whose changelog is being read had none to come back to.
+        if self.arriving[place].restore.is_some() {
+            return;
+        }
+        let Some(Parked { mut assigned, shown, .. }) = self.parking.lock().remove(&partition)
+        else {
+            return;
+        };
         self.rules_unsure = true;
         let task = &mut assigned.task;
         // The last try may have come through without anybody hearing of it.
-        let news = if !task.tried_offsets().is_empty() && stands_at(committed, task.tried_offsets())
-        {
-            task.committed()
-        } else if stands_at(committed, task.committed_offsets()) {
-            Vec::new()
-        } else {
-            return None;
-        };
+        let news =
+            if !task.tried_offsets().is_empty() && stands_at(&committed, task.tried_offsets()) {
+                task.committed()
+            } else if stands_at(&committed, task.committed_offsets()) {
+                Vec::new()
+            } else {
+                return;
+            };
         for snapshot in shown.into_iter().chain(news) {
             self.shared.view.show(partition, snapshot);
         }
         info!(worker = self.number, partition, "task resumed where it was");
-        Some(assigned)
-    }
-
-    /// A new task: from the committed offsets, else from the earliest. `None` if told to stop before
-    /// they were known.
-    fn begin(
-        &mut self,
-        partition: i32,
-        committed: &[(Input, Option<&Committed>)],
-    ) -> Result<Option<Assigned<B::Record>>, WorkerError> {
-        let notes = committed.iter().filter_map(|(_, committed)| {
-            serde_json::from_str::<CommitNote>(&committed.as_ref()?.metadata).ok()
-        });
-        let note = notes.max_by_key(|note| note.n);
-        let mut start = Vec::new();
-        for (input, committed) in committed {
-            let offset = match committed {
-                Some(committed) => committed.offset,
-                None => match self.earliest(*input)? {
-                    Some(earliest) => earliest,
-                    None => return Ok(None),
-                },
-            };
-            start.push((input.source, offset));
-        }
-        // The very first start says from when on to publish; later ones keep to it.
-        let publish_from = match (&note, self.shared.publish_from) {
-            (_, Some(set)) => set,
-            (Some(note), None) => EventTime::from_millis(note.from),
-            (None, None) => self.started_at,
-        };
-        let commits = note.map_or(0, |note| note.n);
-        let settings = Arc::clone(&self.shared.settings);
-        let task = Task::new(
-            partition,
-            settings,
-            self.shared.rules.rules(),
-            &start,
-            publish_from,
-            commits,
-        );
-        Ok(Some(Assigned { task, counted: Stats::default() }))
-    }
-
-    /// The first offset there is; `None` if told to stop before it was known.
-    fn earliest(&mut self, input: Input) -> Result<Option<i64>, WorkerError> {
-        let mut pause = BACKOFF.0;
-        while !self.shared.stop.load(Ordering::Relaxed) {
-            match self.broker.watermarks(input, ANSWER_TIMEOUT) {
-                Ok((earliest, _)) => return Ok(Some(earliest)),
-                Err(error) => self.trouble(error)?,
-            }
-            self.sleep(pause);
-            pause = (pause * 2).min(BACKOFF.1);
-        }
-        Ok(None)
+        self.tasks.insert(partition, assigned);
+        self.arriving.remove(place);
+        self.shared.metrics.set_partitions(self.number, self.tasks.len());
     }
 
     fn take_away(&mut self, inputs: &[Input], keep: bool) -> Result<(), WorkerError> {
+        self.arriving.retain(|arriving| !inputs.contains(&arriving.inputs[0]));
         for partition in numbers(inputs) {
             let Some(mut assigned) = self.tasks.remove(&partition) else { continue };
             for source in Source::ALL {
@@ -433,7 +577,8 @@ impl<B: Broker> Worker<B> {
             // Whoever holds them now counts them; coming back they are counted anew.
             self.shared.metrics.drop_accounts(assigned.task.engine().rules(), &assigned.counted);
             assigned.counted.forget_what_is_now();
-            if keep {
+            // A task that is not yet what it was is read back once more.
+            if keep && !assigned.task.is_replaying() {
                 assigned.task.park();
                 let since = clock::monotonic();
                 self.parking.lock().insert(partition, Parked { assigned, shown, since });
@@ -441,6 +586,10 @@ impl<B: Broker> Worker<B> {
         }
         self.shared.metrics.set_partitions(self.number, self.tasks.len());
         self.broker.release(inputs)?;
+        if self.arriving.is_empty() {
+            self.broker.changelog_close();
+        }
+        self.show_condition();
         Ok(())
     }
 
@@ -449,7 +598,8 @@ impl<B: Broker> Worker<B> {
         let Some(ends) = &self.ends else { return Ok(0) };
         let mut fetched = Vec::new();
         let mut taken = 0;
-        for Assigned { task, counted } in self.tasks.values_mut() {
+        let live = self.tasks.values_mut().filter(|assigned| !assigned.task.is_replaying());
+        for Assigned { task, counted } in live {
             let inputs: Vec<Input> = task.inputs().collect();
             for input in inputs {
                 let room = task.room(input.source);
@@ -459,8 +609,9 @@ impl<B: Broker> Worker<B> {
                     task.absorb(input.source, fetched.drain(..), arrived_at);
                 }
             }
-            taken += task.work(ends, &self.shared.routing, TURN_RECORDS)?;
-            task.note_time(self.shared.clock.now());
+            let now = self.shared.clock.now();
+            taken += task.work(ends, &self.shared.routing, TURN_RECORDS, now)?;
+            task.note_time(now);
             for (source, reason) in task.drain_rejected() {
                 self.shared.metrics.add_rejected(source, reason);
             }
@@ -521,18 +672,25 @@ impl<B: Broker> Worker<B> {
         let view = &self.shared.view;
         for Assigned { task, .. } in self.tasks.values_mut() {
             if task.is_dirty() {
-                task.prepare(now, |snapshot| view.shows(snapshot));
+                task.prepare(now, &self.shared.routing, |snapshot| view.shows(snapshot));
             }
         }
         self.broker.begin()?;
         let mut processed = Vec::new();
+        let (mut checkpoints, mut checkpoint_bytes) = (0, 0);
         for Assigned { task, .. } in self.tasks.values().filter(|a| a.task.is_dirty()) {
             for record in task.outputs() {
                 self.broker.send(record)?;
+                if record.topic == OutputTopic::Changelog {
+                    checkpoints += 1;
+                    let bytes = |part: &Option<Vec<u8>>| part.as_ref().map_or(0, Vec::len);
+                    checkpoint_bytes += bytes(&record.key) + bytes(&record.value);
+                }
             }
             processed.extend(task.processed());
         }
         self.broker.commit(&processed)?;
+        self.shared.metrics.add_checkpoints(checkpoints, checkpoint_bytes as u64);
         for (partition, Assigned { task, .. }) in &mut self.tasks {
             if task.is_dirty() {
                 publish(&self.shared.view, *partition, task);
@@ -612,7 +770,7 @@ impl<B: Broker> Worker<B> {
         if self.trouble_logged.is_some() && self.retry.is_none() {
             self.trouble_logged = None;
             info!(worker = self.number, "brokers answer again");
-            self.shared.view.set_condition(self.number, Condition::Ready);
+            self.show_condition();
         }
     }
 
@@ -627,19 +785,33 @@ impl<B: Broker> Worker<B> {
         }
     }
 
-    /// Finishes the open work (unless something is wrong) and leaves the group.
+    /// Finishes the open work, writes all state, so that the next start has nothing to do again
+    /// (both unless something is wrong), and leaves the group.
     fn stop(mut self, commit: bool) {
-        let deadline = clock::monotonic() + STOP_TIMEOUT;
-        while commit && clock::monotonic() < deadline && self.is_dirty() {
+        let begun = clock::monotonic();
+        let deadline = begun + self.shared.stop_timeout;
+        let mut last_success = begun;
+        for assigned in self.tasks.values_mut() {
+            assigned.task.write_all();
+        }
+        while commit && self.is_dirty() {
+            let patience_ends = deadline.min(last_success + STOP_PATIENCE);
+            let left = patience_ends.saturating_duration_since(clock::monotonic());
+            if left.is_zero() {
+                warn!(worker = self.number, "stopped with work open: the next start does it again");
+                break;
+            }
             if self.try_commit().is_err() {
                 break;
             }
-            if let Some(retry) = &self.retry {
-                std::thread::sleep(retry.pause.min(deadline - clock::monotonic().min(deadline)));
+            match &self.retry {
+                Some(retry) => std::thread::sleep(retry.pause.min(left)),
+                None => last_success = clock::monotonic(),
             }
         }
         self.shared.view.set_condition(self.number, Condition::Stopped);
-        self.broker.close(deadline.saturating_duration_since(clock::monotonic()));
+        let left = deadline.saturating_duration_since(clock::monotonic());
+        self.broker.close(left.min(STOP_PATIENCE));
     }
 }
 

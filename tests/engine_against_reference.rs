@@ -97,7 +97,6 @@ fn reports_and_verdicts_agree_after_a_quiet_start() {
 }
 
 #[test]
-#[ignore = "the engine has no overrides yet"]
 fn reports_and_verdicts_agree_with_overrides() {
     check(300, cases_with_overrides(60), |case| agrees(case, false));
 }

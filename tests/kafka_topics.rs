@@ -32,11 +32,29 @@ fn missing_topics_are_all_named_with_the_command_that_makes_them() {
 
     // The profile topic stays away.
     for topic in INPUTS.iter().filter(|topic| **topic != "accounts").chain(&OUTPUTS) {
-        kafka.create_topic(setup.topic(topic), 2, &[]);
+        let compact: &[(&str, &str)] =
+            if *topic == "changelog" { &[("cleanup.policy", "compact")] } else { &[] };
+        kafka.create_topic(setup.topic(topic), 2, compact);
     }
     let service = setup.run(&[]);
     service.wait_until_ready();
     service.stop("INT");
+}
+
+#[test]
+#[ignore = "needs Kafka: tests/all.sh"]
+fn a_changelog_whose_state_would_be_deleted_by_age_is_refused() {
+    let kafka = Kafka::for_test("not-compacted");
+    let setup = Setup::new(&kafka);
+    kafka.create_topic(setup.topic("changelog"), 2, &[]);
+    setup.create_topics(2);
+    let (status, log) = setup.run(&[]).wait();
+    assert_eq!(status.code(), Some(2), "{log:?}");
+    let told = |line: &String| {
+        line.contains("holds state and has cleanup.policy `delete`, expected `compact`")
+            && line.contains("kafka-configs.sh --alter")
+    };
+    assert!(log.iter().any(told), "{log:#?}");
 }
 
 #[test]

@@ -8,7 +8,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use barometer::engine::Engine;
-use barometer::engine::event::{DecodeLimits, decode};
+use barometer::engine::event::{DecodeLimits, Source, decode};
+use barometer::engine::outage::OperatorAlert;
 use barometer::engine::record;
 use barometer::engine::scorecard::Scorecard;
 use barometer::engine::time::{EventTime, Span};
@@ -122,5 +123,27 @@ fn with_alerts(text: &str) -> String {
     match text.split_once("\nalerts:") {
         Some((before, after)) => format!("{before}\nalerts:{rules}{after}"),
         None => format!("{text}\nalerts:{rules}"),
+    }
+}
+
+#[test]
+fn what_operators_are_told_is_valid() {
+    let validator = validator("operator_alert.v1");
+    let at = FleetSettings::default().start;
+    for ended_at in [None, Some(at)] {
+        let alert = OperatorAlert {
+            sequence: 1,
+            source: Source::Usage,
+            at,
+            started_at: at,
+            detected_at: at,
+            ended_at,
+            expected: 40.5,
+            came: 2,
+        };
+        let record = record::encode_operator_alert(&alert, 3, "/barometer/test");
+        let schema = ("ce_dataschema", barometer::schema::id("operator_alert.v1"));
+        assert!(record.headers.contains(&schema), "{:?}", record.headers);
+        hold(&validator, &serde_json::from_slice(&record.payload).unwrap()).unwrap();
     }
 }

@@ -81,6 +81,11 @@ impl Bench {
             scores_min_interval: Span::MINUTE,
             event_source: "/barometer/test".to_owned(),
             owner: "test".to_owned(),
+            group: "test".to_owned(),
+            changelog: "test-changelog".to_owned(),
+            checkpoint_interval: Span::SECOND * 30,
+            changelog_bytes_max: 1_000_000,
+            at_least_once: false,
             dead_letter_bytes_max: 1_000_000,
             topics: names.clone(),
         };
@@ -140,7 +145,8 @@ impl Bench {
             high: *high,
         });
         let ends = EndOffsets { asked_at, ends: ends.collect() };
-        self.task.work(&ends, &self.routing, 1_000).expect("one partition has no misrouted keys")
+        let taken = self.task.work(&ends, &self.routing, 1_000, asked_at);
+        taken.expect("one partition has no misrouted keys")
     }
 
     fn now(&self) -> EventTime {

@@ -58,7 +58,14 @@ enum Fault {
 #[derive(Clone, Debug)]
 struct Record {
     offset: i64,
+    key: Vec<u8>,
     value: Vec<u8>,
+}
+
+impl Record {
+    fn of_acme(offset: i64, value: Vec<u8>) -> Record {
+        Record { offset, key: b"acme".to_vec(), value }
+    }
 }
 
 impl InputRecord for Record {
@@ -71,7 +78,7 @@ impl InputRecord for Record {
     }
 
     fn key(&self) -> Option<&[u8]> {
-        Some(b"acme")
+        Some(&self.key)
     }
 
     fn value(&self) -> Option<&[u8]> {
@@ -129,6 +136,8 @@ struct FakeBroker {
     position: Option<i64>,
     staged: Vec<OutputRecord>,
     open: bool,
+    /// What is left to read of the changelog.
+    changelog: VecDeque<Record>,
 }
 
 impl FakeBroker {
@@ -169,6 +178,31 @@ impl Broker for FakeBroker {
     fn watermarks(&mut self, _: Input, _: Duration) -> Result<(i64, i64), BrokerError> {
         Ok((0, self.cluster().input.len() as i64))
     }
+
+    fn changelog_open(&mut self, _: i32, _: Duration) -> Result<(), BrokerError> {
+        let cluster = self.cluster.lock().expect("nobody panics with it");
+        let state = cluster.published.iter().filter(|r| r.topic == OutputTopic::Changelog);
+        let record = |(offset, record): (i64, &OutputRecord)| Record {
+            offset,
+            key: record.key.clone().expect("state has a key"),
+            value: record.value.clone().expect("state is never a tombstone here"),
+        };
+        self.changelog = (0..).zip(state).map(record).collect();
+        Ok(())
+    }
+
+    fn changelog_read(
+        &mut self,
+        _: usize,
+        _: Duration,
+        into: &mut Vec<Record>,
+    ) -> Result<bool, BrokerError> {
+        // One at a time: the worker has other things to do in between.
+        into.extend(self.changelog.pop_front());
+        Ok(self.changelog.is_empty())
+    }
+
+    fn changelog_close(&mut self) {}
 
     fn accept(&mut self, start: &[(Input, i64)]) -> Result<(), BrokerError> {
         self.position = start.first().map(|(_, offset)| *offset);
@@ -285,6 +319,11 @@ impl Running {
                 scores_min_interval: min_interval,
                 event_source: "/barometer/test".to_owned(),
                 owner: "test".to_owned(),
+                group: "test".to_owned(),
+                changelog: "test-changelog".to_owned(),
+                checkpoint_interval: Span::SECOND,
+                changelog_bytes_max: 900_000,
+                at_least_once: false,
                 dead_letter_bytes_max: 900_000,
                 topics: topics.clone(),
             }),
@@ -294,6 +333,7 @@ impl Running {
             metrics: Arc::new(Metrics::new()),
             clock: Clock::wall(),
             stop: Arc::new(AtomicBool::new(false)),
+            stop_timeout: Duration::from_secs(10),
             publish_from: Some(EventTime::from_millis(0)),
             pace: CommitPace {
                 interval: Duration::from_millis(5),
@@ -320,6 +360,7 @@ impl Running {
             position: None,
             staged: Vec::new(),
             open: false,
+            changelog: VecDeque::new(),
         };
         let worker = Worker::new(member, broker, self.shared.clone(), self.parking.clone());
         self.threads.push(thread::spawn(move || worker.run()));
@@ -340,7 +381,7 @@ impl Running {
                     "survey":"mood","score":{score},"respondent_id":"r"}}"#,
                 START + 1_000 * offset
             );
-            cluster.input.push(Record { offset, value: value.into_bytes() });
+            cluster.input.push(Record::of_acme(offset, value.into_bytes()));
         }
     }
 
@@ -445,13 +486,15 @@ fn whatever_becomes_of_a_commit_everything_is_published_exactly_once() {
 }
 
 #[test]
-fn a_worker_whose_partitions_were_lost_goes_on_with_those_it_is_given() {
+fn a_worker_whose_partitions_were_lost_reads_back_what_it_knew() {
     let mut running = Running::start(&[Fault::FencedThenLost], Span::ZERO);
     running.answer(3);
     running.wait_for_all();
-    running.answer(3);
+    running.cluster().faults.push_back(Fault::FencedThenLost);
+    running.answer(8);
     running.wait_for_all();
     running.stop();
+    assert_eq!(running.events(), eleven_changes());
 }
 
 #[test]
@@ -525,7 +568,7 @@ fn a_task_holds_few_records_when_they_are_large() {
     assert!(many > 1_000);
     for offset in 0..8 {
         assert!(task.room(Source::Survey) > 0, "{offset} MB are not too many");
-        let record = Record { offset, value: vec![b'x'; 1 << 20] };
+        let record = Record::of_acme(offset, vec![b'x'; 1 << 20]);
         let now = EventTime::from_millis(START);
         task.absorb(Source::Survey, std::iter::once(Fetched::Record(record)), now);
     }
@@ -543,7 +586,7 @@ fn a_report_held_back_by_the_interval_goes_out_without_another_record() {
             "respondent_id":"r"}}"#,
         START + 1_000
     );
-    running.cluster().input.push(Record { offset: 1, value: value.into_bytes() });
+    running.cluster().input.push(Record::of_acme(1, value.into_bytes()));
     running.wait_for_all();
     let two = |cluster: &Cluster| {
         let scores = cluster.published.iter().filter(|record| record.topic == OutputTopic::Scores);
@@ -557,10 +600,12 @@ fn a_report_held_back_by_the_interval_goes_out_without_another_record() {
 fn a_dead_letter_is_cut_until_its_topic_takes_it() {
     let running = Running::start(&[], Span::ZERO);
     let value = vec![b'x'; 2_000_000];
-    running.cluster().input.push(Record { offset: 0, value: value.clone() });
+    running.cluster().input.push(Record::of_acme(0, value.clone()));
     running.wait_for_all();
     let cluster = running.cluster();
-    let [letter] = &cluster.published[..] else { panic!("one dead letter") };
+    let letters = cluster.published.iter().filter(|r| r.topic == OutputTopic::DeadLetters);
+    let letters: Vec<&OutputRecord> = letters.collect();
+    let [letter] = letters[..] else { panic!("one dead letter") };
     let headers: BTreeMap<&str, &[u8]> = letter
         .headers
         .iter()

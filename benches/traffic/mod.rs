@@ -318,7 +318,9 @@ pub fn json(event: &Event<'_>, into: &mut String) -> Source {
             survey.score_milli / 1_000,
             survey.respondent_id.as_deref().unwrap_or_default()
         ),
-        Body::Profile(_) | Body::ProfileGone => unreachable!("the traffic has no profiles"),
+        Body::Profile(_) | Body::ProfileGone | Body::Override(_) | Body::Feedback(_) => {
+            unreachable!("the traffic has none of these")
+        }
     }
     .expect("strings take all");
     body.source()

@@ -249,6 +249,14 @@ const SURVEY: &[(&str, Form)] = &[
     ("scale_max", Form::Number),
     ("respondent_id", Form::Id),
     ("role", Form::Text),
+    ("override", Form::Boolean),
+    ("band", Form::Text),
+    ("author", Form::Text),
+    ("reason", Form::Text),
+    ("expires_at", Form::Instant),
+    ("cancel", Form::Boolean),
+    ("feedback", Form::Text),
+    ("rule", Form::Text),
 ];
 const USAGE: &[(&str, Form)] = &[("user_id", Form::Id), ("quantity", Form::Number)];
 const PROFILE: &[(&str, Form)] = &[

@@ -118,7 +118,7 @@ impl<'a> Story<'a> {
             match &event.body {
                 Body::Profile(profile) => self.profile = Some(Profile::clone(profile)),
                 Body::ProfileGone => self.profile = None,
-                Body::Usage(_) | Body::Ticket(_) | Body::Payment(_) | Body::Survey(_) => {}
+                _ => {}
             }
         }
         while self.engine.poll_verdict().is_some() {}

@@ -1,10 +1,11 @@
 //! How far a long command has got, for whoever watches: on standard error, on a terminal only, and
 //! only when it takes longer than a second.
 
+use std::fmt::Write;
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{HumanCount, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
 use crate::clock;
 
@@ -26,11 +27,15 @@ impl Progress {
     /// is written to meanwhile: on a terminal a bar would run into it.
     pub fn new(what: &'static str, total: u64, printing: bool) -> Progress {
         let (length, template) = match total {
-            0 => (None, "{msg} {human_pos} ({per_sec})"),
-            total => (Some(total), "{msg} [{bar:32}] {percent}% ({per_sec}, {eta} to go)"),
+            0 => (None, "{msg} {human_pos} ({rate})"),
+            total => (Some(total), "{msg} [{bar:32}] {percent}% ({rate}, {eta} to go)"),
         };
         let bar = ProgressBar::with_draw_target(length, ProgressDrawTarget::hidden());
-        bar.set_style(ProgressStyle::with_template(template).expect("the template is one"));
+        let style = ProgressStyle::with_template(template).expect("the template is one");
+        bar.set_style(style.with_key("rate", |state: &ProgressState, out: &mut dyn Write| {
+            let rate = HumanCount(state.per_sec() as u64);
+            write!(out, "{rate}/s").expect("text in memory can always be written");
+        }));
         bar.set_message(what);
         let watched = std::io::stderr().is_terminal();
         let disturbs = printing && std::io::stdout().is_terminal();

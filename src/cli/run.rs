@@ -18,8 +18,6 @@ use crate::kafka::{self, KafkaSettings, TopicsFound};
 use crate::view::Condition;
 use crate::worker::Shared;
 
-/// Longest time from the signal to the end of the process, as long as there is no state to save.
-const STOP_TIMEOUT: Duration = Duration::from_millis(4_500);
 /// First and longest pause between two tries to reach a broker.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(10));
 /// How often the workers are looked after.
@@ -141,7 +139,8 @@ async fn service(
     }
     info!("stopping");
     shared.stop.store(true, Ordering::Relaxed);
-    let timeout = STOP_TIMEOUT.min(app::duration(config.shutdown_timeout));
+    // The workers know themselves when to be done; what is waited for here is that they are.
+    let timeout = shared.stop_timeout + app::STOP_MARGIN / 2;
     let stopped = tokio::task::spawn_blocking(move || workers.stop(timeout));
     stopped.await.map_err(CliError::failure)?.map_err(CliError::Failure)?;
     info!("stopped");

@@ -74,8 +74,8 @@ pub struct Outcome {
     pub accounts: usize,
     /// Record time of the first record.
     pub from: Option<EventTime>,
-    /// Task time of the end.
-    pub to: EventTime,
+    /// Task time of the end; `null` like `from` where there is no record.
+    pub to: Option<EventTime>,
     /// Sum over the accounts of the time since their first record, in months of 30 days.
     pub account_months: f64,
     /// The first card.
@@ -167,18 +167,19 @@ impl Comparison {
 
     /// What came of it, once time has gone on to `as_of` (without it: to the last record).
     pub fn finish(mut self, as_of: Option<EventTime>) -> Outcome {
-        let last = self.span.map_or(EventTime::MIN, |(_, last)| last);
-        let to = as_of.unwrap_or(last).max(last);
+        let (from, to) = match self.span {
+            Some((first, last)) => (Some(first), Some(as_of.unwrap_or(last).max(last))),
+            None => (None, None),
+        };
         for side in &mut self.sides {
-            side.engine.advance_to(to);
+            side.engine.advance_to(to.unwrap_or(EventTime::MIN));
             side.count();
         }
         let accounts = self.sides[0].engine.account_count();
-        let account_days = accounts as f64 * days(to) - self.first_days_sum;
+        let account_days = to.map_or(0.0, |to| accounts as f64 * days(to)) - self.first_days_sum;
         let account_months = account_days * Span::DAY.as_millis() as f64 / MONTH.as_millis() as f64;
         let (matrix, different) = self.compare_bands();
         let [a, b] = self.sides.map(|side| side.outcome(account_months));
-        let from = self.span.map(|(first, _)| first);
         Outcome { accounts, from, to, account_months, a, b, matrix, different }
     }
 

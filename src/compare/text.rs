@@ -25,13 +25,12 @@ fn head(out: &mut String, outcome: &Outcome) {
         let hash = &card.scorecard_hash[..card.scorecard_hash.len().min(8)];
         writeln!(out, "{letter}: {} ({hash})", card.scorecard).expect(INFALLIBLE);
     }
-    let from = outcome.from.map_or("nothing".to_owned(), |from| from.to_string());
-    writeln!(
-        out,
-        "{} accounts, {from} to {}, {:.1} account-months\n",
-        outcome.accounts, outcome.to, outcome.account_months
-    )
-    .expect(INFALLIBLE);
+    let span = match (outcome.from, outcome.to) {
+        (Some(from), Some(to)) => format!("{from} to {to}"),
+        _ => "no record at all".to_owned(),
+    };
+    let (accounts, months) = (outcome.accounts, outcome.account_months);
+    writeln!(out, "{accounts} accounts, {span}, {months:.1} account-months\n").expect(INFALLIBLE);
 }
 
 fn published(out: &mut String, a: &CardOutcome, b: &CardOutcome) {

@@ -60,7 +60,12 @@ pub(super) fn read_kafka(fields: &Fields<'_>, surroundings: &Surroundings<'_>) -
     {
         field.warning("has no effect under `group_protocol: consumer`, where the broker sets it");
     }
-    let topics = fields.section("topics", read_topics);
+    // State is a group's own: by default another group begins anew, beside the first one's.
+    let default_changelog = match &group_id {
+        Some(group_id) => format!("{group_id}-changelog"),
+        None => OutputTopic::Changelog.default_topic().to_string(),
+    };
+    let topics = fields.section("topics", |topics| read_topics(topics, &default_changelog));
     let properties = fields.or("properties", Properties::default(), read_properties);
     let of_role = |role: &'static str| {
         fields
@@ -118,7 +123,7 @@ fn read_instance(fields: &Fields<'_>, surroundings: &Surroundings<'_>) -> Option
     }
 }
 
-fn read_topics(fields: &Fields<'_>) -> Option<Topics> {
+fn read_topics(fields: &Fields<'_>, default_changelog: &str) -> Option<Topics> {
     let topic = |key: &'static str, default: &str| {
         fields.or(key, default.to_string(), |field| read_kafka_name(field, TOPIC_BYTES_MAX))
     };
@@ -130,7 +135,7 @@ fn read_topics(fields: &Fields<'_>) -> Option<Topics> {
     let events = topic("events", OutputTopic::Events.default_topic());
     let scores = topic("scores", OutputTopic::Scores.default_topic());
     let dead_letters = topic("dead_letters", OutputTopic::DeadLetters.default_topic());
-    let changelog = topic("changelog", OutputTopic::Changelog.default_topic());
+    let changelog = topic("changelog", default_changelog);
     let topics = Topics {
         usage: usage?,
         tickets: tickets?,

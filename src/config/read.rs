@@ -79,6 +79,9 @@ fn read_engine(fields: &Fields<'_>, surroundings: &Surroundings<'_>) -> Option<E
     let commit_interval = interval("commit_interval", 100);
     let min_commit_gap = interval("min_commit_gap", 20);
     let catch_up_commit_interval = interval("catch_up_commit_interval", 1_000);
+    let checkpoint_interval = fields.or("checkpoint_interval", Span::SECOND * 30, |field| {
+        field.span_in(Span::from_millis(1), Span::HOUR)
+    });
     let task_time = fields.or("task_time", TaskTime::Wall, |field| field.choice(&names::TASK_TIME));
     let publish_from = fields.maybe("publish_from", read_instant);
     // Not more often than a file can be looked at in passing; 0s is off.
@@ -97,6 +100,7 @@ fn read_engine(fields: &Fields<'_>, surroundings: &Surroundings<'_>) -> Option<E
         commit_interval: commit_interval?,
         min_commit_gap: min_commit_gap?,
         catch_up_commit_interval: catch_up_commit_interval?,
+        checkpoint_interval: checkpoint_interval?,
         task_time: task_time?,
         publish_from: publish_from?,
         scorecard_check_interval: scorecard_check_interval?,

@@ -155,6 +155,8 @@ pub struct Engine {
     pub min_commit_gap: Span,
     /// Time between commits while catching up; at least `commit_interval`.
     pub catch_up_commit_interval: Span,
+    /// Longest time for which the checkpoint of a busy account may be out of date.
+    pub checkpoint_interval: Span,
     /// What moves the engine's clock once it has caught up.
     pub task_time: TaskTime,
     /// Nothing is published for task times before this; `None` is the first start.

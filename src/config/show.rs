@@ -44,6 +44,7 @@ impl fmt::Display for Config {
         writeln!(f, "engine.commit_interval: {}", engine.commit_interval)?;
         writeln!(f, "engine.min_commit_gap: {}", engine.min_commit_gap)?;
         writeln!(f, "engine.catch_up_commit_interval: {}", engine.catch_up_commit_interval)?;
+        writeln!(f, "engine.checkpoint_interval: {}", engine.checkpoint_interval)?;
         writeln!(f, "engine.task_time: {}", name_of(&names::TASK_TIME, &engine.task_time))?;
         match engine.publish_from {
             Some(instant) => writeln!(f, "engine.publish_from: {instant}")?,

@@ -80,6 +80,7 @@ engine.workers: 6
 engine.commit_interval: 100ms
 engine.min_commit_gap: 20ms
 engine.catch_up_commit_interval: 1s
+engine.checkpoint_interval: 30s
 engine.task_time: wall
 engine.publish_from: (the first start)
 engine.scorecard_check_interval: 10s
@@ -119,7 +120,8 @@ pub(crate) fn known_keys(text: &str) -> Vec<String> {
 
 /// The shipped file with its examples in force.
 pub(crate) fn uncomment_examples(text: &str) -> String {
-    let examples = ["instance: barometer-0", "workers: 4", "publish_from: ", "scorecards:"];
+    let examples =
+        ["changelog: ", "instance: barometer-0", "workers: 4", "publish_from: ", "scorecards:"];
     let mut in_scorecards = false;
     let lines = text.lines().map(|line| {
         let bare = line.trim_start().trim_start_matches("# ");

@@ -14,6 +14,7 @@ pub mod report;
 pub mod rules;
 pub mod score;
 pub mod scorecard;
+pub mod snapshot;
 pub mod time;
 mod timers;
 pub mod verdict;
@@ -29,17 +30,18 @@ use hashbrown::HashTable;
 use xxhash_rust::xxh3::xxh3_64;
 
 use self::aggregate::{Absence, Aggregate, Applied};
-use self::event::{Body, Event, Source};
-use self::outage::{Clocks, Guard, OperatorAlert};
+use self::event::{Body, Claim, Event, Feedback, Override, Source};
+use self::outage::{Clocks, GUARDED, Guard, KeptGuard, OperatorAlert};
 use self::report::Snapshot;
 use self::rules::{RuleSet, Rules};
 use self::score::{Breakdown, MeasureScore, MeasureStatus};
 use self::scorecard::{AlertKind, Scorecard};
+use self::snapshot::{KeptAccount, SnapshotError, Stamp, card_mark};
 use self::time::{EventTime, Span};
 use self::timers::Timers;
 use self::verdict::{
-    AlertBook, AlertChange, AlertStep, BandState, BandStep, Cause, Decision, Evidence, Moment,
-    Movement, Published, Verdict,
+    AlertBook, AlertChange, AlertStep, BadVerdict, BandState, BandStep, Cause, Decision, Evidence,
+    KeptOverride, Moment, Movement, Published, Verdict,
 };
 
 /// Most accounts [`Engine::warm_up`] takes at a time: enough waits to overlap, few enough that what
@@ -64,6 +66,8 @@ pub struct Engine {
     verdicts: VecDeque<Verdict>,
     /// Slots of accounts that may look different since the last drain, each once.
     touched: Vec<u32>,
+    /// Slots of accounts that checkpoints do not hold as they are since the last drain, each once.
+    changed: Vec<u32>,
     stats: Stats,
     /// Filled anew for each score; kept for its memory.
     breakdown: Breakdown,
@@ -82,6 +86,8 @@ struct Account {
     /// One per measure of the card. Measures that are only watched are read for reports, not here.
     measures: Box<[MeasureScore]>,
     band: BandState,
+    /// Only where somebody has overridden the band.
+    overriding: Option<Box<Overriding>>,
     /// Only where the card has alerts.
     alerts: Option<Box<AlertBook>>,
     published: Option<Published>,
@@ -93,6 +99,53 @@ struct Account {
     queued: EventTime,
     /// Whether the slot is in `touched`.
     touched: bool,
+    /// `None` if the slot is not in `changed`.
+    change: Option<Change>,
+}
+
+/// What has become of an account since somebody last asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Change {
+    /// What it did has changed: events that come again would bring the same.
+    State,
+    /// Something was decided or is under way, or its profile or card is another: that would not come
+    /// again as it was.
+    Verdict,
+}
+
+/// What people said of an account's band.
+#[derive(Debug, Default)]
+struct Overriding {
+    /// The latest override or withdrawal that had an effect when it came.
+    latest: Option<Arc<Override>>,
+    /// The override that holds the band.
+    running: Option<Arc<Override>>,
+}
+
+impl Overriding {
+    /// What is to hold the band at `now`.
+    fn wanted(&self, now: EventTime) -> Option<&Arc<Override>> {
+        let runs = |claim: &Claim| now < claim.expires_at;
+        self.latest.as_ref().filter(|latest| latest.claim.as_ref().is_some_and(runs))
+    }
+
+    fn keep(&self) -> [Option<KeptOverride<'_>>; 2] {
+        [&self.latest, &self.running].map(|said| said.as_deref().map(KeptOverride::new))
+    }
+
+    fn restore(kept: &[Option<KeptOverride<'_>>; 2]) -> Result<Option<Overriding>, BadVerdict> {
+        let said = |kept: &Option<KeptOverride<'_>>| {
+            kept.as_ref().map(KeptOverride::restore).transpose().map(|said| said.map(Arc::new))
+        };
+        let (latest, running) = (said(&kept[0])?, said(&kept[1])?);
+        Ok((latest.is_some() || running.is_some()).then_some(Overriding { latest, running }))
+    }
+
+    /// When what holds the band ends by itself.
+    fn deadline(&self) -> EventTime {
+        let claim = self.running.as_ref().and_then(|running| running.claim.as_ref());
+        claim.map_or(EventTime::MAX, |claim| claim.expires_at)
+    }
 }
 
 /// What the engine has seen, in counts that only grow unless they say otherwise.
@@ -106,6 +159,10 @@ pub struct Stats {
     pub late_dropped: [u64; 5],
     /// Sources whose clock stands still now, by `Source as usize`.
     pub out: [bool; 5],
+    /// Overrides that had no effect: over already, older than another, or of an unknown band.
+    pub overrides_ignored: u64,
+    /// Feedback on no alert that fires.
+    pub feedback_on_none: [u64; 4],
     /// By card of the rules in force; they begin anew when the rules change.
     pub cards: Vec<CardStats>,
 }
@@ -130,6 +187,8 @@ pub struct AlertStats {
     pub escalated: u64,
     /// Episodes ended and published.
     pub resolved: u64,
+    /// What people said of its alerts, by `FeedbackKind as usize`.
+    pub feedback: [u64; 4],
     /// Accounts for which it fires now, published or not.
     pub firing: u64,
 }
@@ -155,6 +214,7 @@ impl Engine {
             timers: Timers::default(),
             verdicts: VecDeque::new(),
             touched: Vec::new(),
+            changed: Vec::new(),
             breakdown: Breakdown::default(),
             alert_steps: Vec::new(),
             warmed: false,
@@ -306,14 +366,29 @@ impl Engine {
             Applied::Counted { first_moved } => (first_moved, &mut self.stats.counted),
         };
         count[source as usize] += 1;
+        // Compaction may remove a profile's own record before anybody could replay it, and what
+        // people say is not said again by a replay.
+        let lasting = matches!(
+            event.body,
+            Body::Profile(_) | Body::ProfileGone | Body::Override(_) | Body::Feedback(_)
+        );
+        self.note_change(slot, if lasting { Change::Verdict } else { Change::State });
         if let Some(guard) = &mut self.guard
             && !matches!(applied, Applied::Restated)
         {
             guard.count(source, self.clocks.now);
         }
+        let told = match &event.body {
+            Body::Override(told) => self.take_override(slot, told),
+            Body::Feedback(told) => {
+                self.take_feedback(slot, told);
+                false
+            }
+            _ => false,
+        };
         if source == Source::Profile && self.choose_card(slot) {
             // Judged anew by the card that the profile asks for.
-        } else if created || first_moved || source == Source::Profile {
+        } else if created || first_moved || told || source == Source::Profile {
             self.read_scored(slot);
             self.judge(slot);
         } else {
@@ -399,6 +474,198 @@ impl Engine {
         }
     }
 
+    /// Hands out, by slot, the accounts that have changed since the last call, each once.
+    pub fn drain_changed(&mut self, mut each: impl FnMut(u32, Change)) {
+        for slot in self.changed.drain(..) {
+            if let Some(change) = self.accounts[slot as usize].change.take() {
+                each(slot, change);
+            }
+        }
+    }
+
+    /// The id of the account in a slot.
+    pub fn account_id(&self, slot: u32) -> &CompactString {
+        &self.accounts[slot as usize].id
+    }
+
+    /// The slot of an account, if it is known.
+    pub fn find(&self, account_id: &str) -> Option<u32> {
+        self.slot_of(account_id)
+    }
+
+    /// What a checkpoint of the account in a slot holds.
+    pub fn keep(&self, slot: u32, stamp: &Stamp, unreported: bool) -> KeptAccount<'_> {
+        let account = &self.accounts[slot as usize];
+        let RuleSet { card, store_keys, .. } = self.set_of(slot);
+        KeptAccount::new(
+            stamp,
+            unreported,
+            card_mark(&card.hash),
+            account.sequence,
+            account.band.keep(card),
+            account.published.as_ref().map(Published::keep),
+            account.alerts.as_ref().map(|alerts| alerts.keep(card)),
+            account.overriding.as_ref().map_or([None, None], |said| said.keep()),
+            account.aggregate.keep(store_keys),
+        )
+    }
+
+    /// What is to be kept of the outage guard, if there is one and it has changed since the last call.
+    pub fn keep_guard(&mut self) -> Option<KeptGuard> {
+        self.guard.as_mut()?.keep(&self.clocks)
+    }
+
+    /// The guard's counts of the hour that runs, which are not in [`Engine::keep_guard`].
+    pub fn guard_came(&self) -> Option<[u64; GUARDED.len()]> {
+        self.guard.as_ref().map(|guard| guard.came())
+    }
+
+    /// Goes on with an outage guard as it was kept.
+    pub fn restore_guard(&mut self, kept: KeptGuard, came: [u64; GUARDED.len()]) {
+        self.guard = Some(Box::new(Guard::restore(kept, came, &mut self.clocks)));
+        self.stats.out = Source::ALL.map(|source| self.clocks.is_frozen(source));
+    }
+
+    /// Knows a card that accounts to be put back were judged by, though no account is any more.
+    pub fn know_card(&mut self, card: Arc<Scorecard>) {
+        if self.rules.cards().all(|known| known.hash != card.hash) {
+            self.rules = Arc::new(self.rules.with_former(card));
+            self.stats.cards = no_card_stats(&self.rules);
+        }
+    }
+
+    /// Puts an account back as it was kept, over what is known of it; returns its slot. Until
+    /// [`Engine::thaw`] nothing of it is judged. One whose card is not known goes over to the one
+    /// its profile asks for as far as names say the same.
+    ///
+    /// # Errors
+    /// When `kept` says what no account can.
+    pub fn put_back(
+        &mut self,
+        account_id: &str,
+        kept: KeptAccount<'_>,
+    ) -> Result<u32, SnapshotError> {
+        let rules = Arc::clone(&self.rules);
+        let own = rules.cards().position(|card| card_mark(&card.hash) == kept.card);
+        let set = match own {
+            Some(own) => own,
+            None => rules.choose(kept.aggregate.profile()?.as_ref()),
+        };
+        let RuleSet { card, plan, store_keys } = &rules.sets()[set];
+        let same_rules = own.is_some();
+        let aggregate = Aggregate::restore(kept.aggregate, plan, store_keys, same_rules)?;
+        let band = BandState::restore(&kept.band, card)?;
+        let alerts = match (kept.alerts, card.alerts.is_empty()) {
+            (Some(kept), false) => Some(AlertBook::restore(kept, card, same_rules)?),
+            (None, false) => Some(AlertBook::new()),
+            (_, true) => None,
+        };
+        let overriding = Overriding::restore(&kept.overriding)?;
+        // By other rules the parts of the score were others: they cannot be compared with.
+        let comparable = kept.published.filter(|_| same_rules);
+        let published = comparable.map(|kept| Published::restore(kept, card)).transpose()?;
+        let slot = self.slot_of(account_id).unwrap_or_else(|| self.create(account_id, set));
+        let account = &mut self.accounts[slot as usize];
+        account.set = set as u32;
+        account.measures = no_measures(card);
+        account.aggregate = aggregate;
+        account.band = band;
+        account.alerts = alerts.map(Box::new);
+        account.overriding = overriding.map(Box::new);
+        account.published = published;
+        account.sequence = kept.sequence;
+        Ok(slot)
+    }
+
+    /// Takes an account out again that was put back, if it was. Its slot goes to the account that
+    /// had the last one: returns both slots, which are the same where it was the last itself.
+    pub fn take_out(&mut self, account_id: &str) -> Option<(u32, u32)> {
+        let slot = self.slot_of(account_id)?;
+        let hash = xxh3_64(account_id.as_bytes());
+        if let Ok(entry) = self.slots.find_entry(hash, |(_, known)| *known == slot) {
+            entry.remove();
+        }
+        let last = self.accounts.len() as u32 - 1;
+        self.accounts.swap_remove(slot as usize);
+        if slot != last {
+            let moved = xxh3_64(self.accounts[slot as usize].id.as_bytes());
+            let entry = self.slots.find_mut(moved, |(_, known)| *known == last);
+            entry.expect("every account has its slot").1 = slot;
+        }
+        Some((slot, last))
+    }
+
+    /// Takes an event again that was taken at `at` in an earlier life, and decides nothing. Only
+    /// before [`Engine::thaw`].
+    pub fn replay(&mut self, event: &Event<'_>, at: EventTime) {
+        let slot = match self.slot_of(&event.account_id) {
+            Some(slot) => slot,
+            None if event.body == Body::ProfileGone => return,
+            None => {
+                let profile = match &event.body {
+                    Body::Profile(profile) => Some(&**profile),
+                    _ => None,
+                };
+                self.create(&event.account_id, self.rules.choose(profile))
+            }
+        };
+        let account = &mut self.accounts[slot as usize];
+        let plan = &self.rules.sets()[account.set as usize].plan;
+        let now = std::mem::replace(&mut self.clocks.now, at);
+        let applied = account.aggregate.apply(event, plan, &self.clocks);
+        self.clocks.now = now;
+        if applied == Applied::Duplicate {
+            return;
+        }
+        let lasting = event.body.source() == Source::Profile;
+        self.note_change(slot, if lasting { Change::Verdict } else { Change::State });
+        self.touch(slot);
+    }
+
+    /// Goes on at `now` with the accounts that were put back: reads every measure, and judges, which
+    /// by the rules they were kept under decides nothing new. An account that was `kept_at` a later
+    /// time rests until then. Decisions before `publish_from` are taken in silence.
+    pub fn thaw(
+        &mut self,
+        now: EventTime,
+        publish_from: EventTime,
+        kept_at: impl Fn(u32) -> EventTime,
+    ) {
+        self.publish_from = publish_from;
+        self.clocks.now = now.max(self.clocks.now);
+        self.stats.cards = no_card_stats(&self.rules);
+        for account in &self.accounts {
+            let stats = &mut self.stats.cards[account.set as usize];
+            stats.note_account(account.band.current(), account.firing_set());
+        }
+        for slot in 0..self.accounts.len() as u32 {
+            if kept_at(slot) > self.clocks.now {
+                self.accounts[slot as usize].deadline = kept_at(slot);
+            } else {
+                self.read_scored(slot);
+                self.fill_breakdown(slot);
+                if let Some(alerts) = &mut self.accounts[slot as usize].alerts {
+                    alerts.go_on_with(self.breakdown.score, self.clocks.now);
+                }
+                self.judge_for(slot, Cause::Score, None);
+            }
+            let account = &mut self.accounts[slot as usize];
+            self.timers.schedule(slot, account.deadline, &mut account.queued);
+        }
+    }
+
+    /// Has [`Engine::drain_touched`] hand out one account.
+    pub fn touch_account(&mut self, slot: u32) {
+        self.touch(slot);
+    }
+
+    /// Snapshots of all accounts that [`Engine::drain_touched`] would not hand out.
+    pub fn untouched(&mut self) -> Vec<Snapshot> {
+        let rest = |slot: &u32| !self.accounts[*slot as usize].touched;
+        let slots: Vec<u32> = (0..self.accounts.len() as u32).filter(rest).collect();
+        slots.into_iter().map(|slot| self.snapshot_of(slot)).collect()
+    }
+
     /// Each round reads at places that the round before made known.
     fn warm_up_slots(&self, slots: &[u32], wholly: bool) {
         let accounts = || slots.iter().map(|slot| &self.accounts[*slot as usize]);
@@ -431,19 +698,21 @@ impl Engine {
         let slot = u32::try_from(self.accounts.len()).expect("memory ends before 2^32 accounts");
         let hash = xxh3_64(account_id.as_bytes());
         self.slots.insert_unique(hash, (hash, slot), |(hash, _)| *hash);
-        let RuleSet { card, plan } = &self.rules.sets()[set];
+        let RuleSet { card, plan, .. } = &self.rules.sets()[set];
         self.accounts.push(Account {
             id: account_id.into(),
             set: set as u32,
             aggregate: Aggregate::new(plan),
             measures: no_measures(card),
             band: BandState::new(),
+            overriding: None,
             alerts: (!card.alerts.is_empty()).then(|| Box::new(AlertBook::new())),
             published: None,
             sequence: 0,
             deadline: EventTime::MAX,
             queued: EventTime::MAX,
             touched: false,
+            change: None,
         });
         self.stats.cards[set].note_account(None, 0);
         slot
@@ -452,6 +721,44 @@ impl Engine {
     /// The card and plan by which an account is judged.
     fn set_of(&self, slot: u32) -> &RuleSet {
         &self.rules.sets()[self.accounts[slot as usize].set as usize]
+    }
+
+    /// Takes an override, unless it has no effect; returns whether the band has to be looked at.
+    fn take_override(&mut self, slot: u32, told: &Override) -> bool {
+        let card = &self.rules.sets()[self.accounts[slot as usize].set as usize].card;
+        let works = told.claim.as_ref().is_none_or(|claim| {
+            self.clocks.now < claim.expires_at && card.claimed_band(&claim.band).is_some()
+        });
+        let overriding = self.accounts[slot as usize].overriding.get_or_insert_default();
+        let known = overriding.latest.as_ref();
+        if !works || known.is_some_and(|known| told.order() <= known.order()) {
+            self.stats.overrides_ignored += 1;
+            return false;
+        }
+        overriding.latest = Some(Arc::new(told.clone()));
+        true
+    }
+
+    fn take_feedback(&mut self, slot: u32, told: &Feedback) {
+        let account = &mut self.accounts[slot as usize];
+        let card = &self.rules.sets()[account.set as usize].card;
+        let stats = &mut self.stats.cards[account.set as usize].alerts;
+        let rule = told.rule.as_ref().map(|id| card.alerts.iter().position(|r| r.id == *id));
+        let noted = match (rule, &mut account.alerts) {
+            // A rule the card does not have.
+            (Some(None), _) | (_, None) => 0,
+            (Some(Some(rule)), Some(alerts)) => {
+                alerts.note_feedback(Some(rule), told.kind);
+                1 << rule // Its last alert may be over already: it counts all the same.
+            }
+            (None, Some(alerts)) => alerts.note_feedback(None, told.kind),
+        };
+        if noted == 0 {
+            self.stats.feedback_on_none[told.kind as usize] += 1;
+        }
+        for (rule, stats) in stats.iter_mut().enumerate() {
+            stats.feedback[told.kind as usize] += u64::from(noted & (1 << rule) != 0);
+        }
     }
 
     /// Has the account judged by the card that its profile asks for; `false` if it is already.
@@ -488,6 +795,7 @@ impl Engine {
         account.alerts = (!new.alerts.is_empty()).then_some(alerts);
         let stats = &mut self.stats.cards[account.set as usize];
         stats.note_account(account.band.current(), account.firing_set());
+        self.note_change(slot, Change::Verdict);
         self.read_scored(slot);
         self.judge_for(slot, Cause::Rules, left);
         for step in ended {
@@ -568,20 +876,13 @@ impl Engine {
         self.warmed = false;
         let rules = Arc::clone(&self.rules);
         let card = &*rules.sets()[self.accounts[slot as usize].set as usize].card;
-        let account = &mut self.accounts[slot as usize];
-        let grace_ends = account.grace_ends(card);
+        let grace_ends = self.fill_breakdown(slot);
         let in_grace = self.clocks.now < grace_ends;
-        let value_of = |measure: usize| account.measures[measure].value();
-        let profile = account.aggregate.profile();
-        let gate_holds = |gate: usize| card.gates[gate].when.holds(&value_of, profile);
-        self.breakdown.fill(card, &account.measures, gate_holds, in_grace);
-        // Where the rules moved, the account has nothing to prove.
-        let step = match cause {
-            Cause::Score => account.band.step(card, self.breakdown.score, self.clocks.now),
-            Cause::Rules => {
-                account.band.settle(card, self.breakdown.score, left.is_some(), self.clocks.now)
-            }
-        };
+        let account = &mut self.accounts[slot as usize];
+        let band_before = account.band;
+        let (step, band_cause) =
+            account.step_band(card, self.breakdown.score, self.clocks.now, cause, left.is_some());
+        let mut decided = account.band != band_before || step.is_some();
         if let Some(alerts) = &mut account.alerts {
             let last_usage = account.aggregate.last_at(Source::Usage);
             let moment = Moment {
@@ -601,7 +902,7 @@ impl Engine {
             };
             let fired_before = alerts.firing_set();
             let muted = cause == Cause::Rules && !rules.alerts_on_change();
-            alerts.step(card, &moment, muted, &mut self.alert_steps);
+            decided |= alerts.step(card, &moment, muted, &mut self.alert_steps);
             let stats = &mut self.stats.cards[account.set as usize];
             stats.note_firing(fired_before, alerts.firing_set());
         }
@@ -613,9 +914,24 @@ impl Engine {
             account.deadline > self.clocks.now,
             "a deadline that is over comes again for ever"
         );
-        if step.is_some() || !self.alert_steps.is_empty() {
-            self.decide(slot, step, cause, left);
+        if decided {
+            self.note_change(slot, Change::Verdict);
         }
+        if step.is_some() || !self.alert_steps.is_empty() {
+            self.decide(slot, step, (band_cause, cause), left);
+        }
+    }
+
+    /// Works out the score at the present task time; returns when the account's grace ends.
+    fn fill_breakdown(&mut self, slot: u32) -> EventTime {
+        let account = &self.accounts[slot as usize];
+        let card = &self.rules.sets()[account.set as usize].card;
+        let grace_ends = account.grace_ends(card);
+        let value_of = |measure: usize| account.measures[measure].value();
+        let profile = account.aggregate.profile();
+        let gate_holds = |gate: usize| card.gates[gate].when.holds(&value_of, profile);
+        self.breakdown.fill(card, &account.measures, gate_holds, self.clocks.now < grace_ends);
+        grace_ends
     }
 
     /// Publishes what was decided at this look, as far as it is to be published. All of it is told
@@ -624,7 +940,7 @@ impl Engine {
         &mut self,
         slot: u32,
         step: Option<BandStep>,
-        cause: Cause,
+        (band_cause, cause): (BandCause, Cause),
         left: Option<CompactString>,
     ) {
         // Reasons name values. Those that could not move their sub-scores any more were let be.
@@ -646,7 +962,9 @@ impl Engine {
             self.stats.cards[account.set as usize].note_band_change(from, to, silent);
             if !silent {
                 let decision = Decision::BandChange { from, to };
-                self.publish(slot, decision, cause, left, movements.clone());
+                self.publish(slot, decision, band_cause.0, left, movements.clone());
+                let verdict = self.verdicts.back_mut().expect("it has just been added");
+                verdict.overridden = band_cause.1;
             }
         }
         let mut steps = std::mem::take(&mut self.alert_steps);
@@ -689,6 +1007,7 @@ impl Engine {
             decision,
             cause,
             left,
+            overridden: None,
             score,
             band,
             sub_band: band.and_then(|band| card.bands[band].sub_band(score, profile)),
@@ -701,6 +1020,14 @@ impl Engine {
             card,
         });
         account.sequence
+    }
+
+    fn note_change(&mut self, slot: u32, change: Change) {
+        let account = &mut self.accounts[slot as usize];
+        if account.change.is_none() {
+            self.changed.push(slot);
+        }
+        account.change = account.change.max(Some(change));
     }
 
     fn touch(&mut self, slot: u32) {
@@ -733,9 +1060,13 @@ impl Engine {
                 .as_ref()
                 .map_or_else(Vec::new, |alerts| alerts.standing(card).collect()),
             degraded: self.clocks.frozen(),
+            overridden: account.overriding.as_ref().and_then(|said| said.running.clone()),
         }
     }
 }
+
+/// Whose doing a change of band is, and the override that begins or ends with it.
+struct BandCause(Cause, Option<Arc<Override>>);
 
 /// No account judged by any card yet.
 fn no_card_stats(rules: &Rules) -> Vec<CardStats> {
@@ -829,7 +1160,53 @@ impl Account {
     /// At or before the next moment at which band or alerts change by time alone.
     fn verdict_deadline(&self, card: &Scorecard) -> EventTime {
         let alerts = self.alerts.as_ref().map_or(EventTime::MAX, |alerts| alerts.deadline());
-        self.band.deadline(card).min(alerts)
+        let overriding = self.overriding.as_ref().map_or(EventTime::MAX, |said| said.deadline());
+        self.band.deadline(card).min(alerts).min(overriding)
+    }
+
+    /// Has the band follow the score, or what somebody said of it; returns the change and whose
+    /// doing it is. With `always` it is left whatever comes.
+    fn step_band(
+        &mut self,
+        card: &Scorecard,
+        score: Option<f64>,
+        now: EventTime,
+        cause: Cause,
+        always: bool,
+    ) -> (Option<BandStep>, BandCause) {
+        let claimed = |said: &Arc<Override>| {
+            said.claim.as_ref().and_then(|claim| card.claimed_band(&claim.band))
+        };
+        if let Some(overriding) = &mut self.overriding {
+            // Other rules may not know the band.
+            let wanted = overriding.wanted(now).filter(|said| claimed(said).is_some()).cloned();
+            let running = std::mem::replace(&mut overriding.running, wanted.clone());
+            match (running, wanted) {
+                (running, Some(said)) => {
+                    let goes_on = running.is_some_and(|running| running == said);
+                    if goes_on && !always {
+                        return (None, BandCause(cause, None));
+                    }
+                    let to = claimed(&said);
+                    let cause = if goes_on { cause } else { Cause::Override };
+                    return (Some(self.band.impose(to, score, now)), BandCause(cause, Some(said)));
+                }
+                (Some(ended), None) => {
+                    let to = score.map(|score| card.band_of(score));
+                    let step = self.band.impose(to, score, now);
+                    return (Some(step), BandCause(Cause::OverrideEnded, Some(ended)));
+                }
+                (None, None) => {}
+            }
+        }
+        let step = match cause {
+            // Where the rules moved, the account has nothing to prove.
+            Cause::Rules => self.band.settle(card, score, always, now),
+            Cause::Score | Cause::Override | Cause::OverrideEnded => {
+                self.band.step(card, score, now)
+            }
+        };
+        (step, BandCause(cause, None))
     }
 
     /// The end of the account's grace; the earliest time of all where the card grants none.

@@ -7,6 +7,8 @@
 
 use std::collections::VecDeque;
 
+use serde::{Deserialize, Serialize};
+
 use super::event::Source;
 use super::time::{EventTime, Span};
 
@@ -127,6 +129,8 @@ pub struct OperatorAlert {
 pub struct Guard {
     watches: [Watch; GUARDED.len()],
     sequence: u64,
+    /// Whether anything but the count of the hour that runs has changed since it was kept last.
+    changed: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -169,13 +173,112 @@ impl Default for Watch {
     }
 }
 
+/// What is kept of a guard over a restart, but for [`Guard::came`]: version 1 of the format, see
+/// `snapshot`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct KeptGuard {
+    sequence: u64,
+    watches: Vec<KeptWatch>,
+    /// By `Source as usize`, as in [`Clocks`].
+    frozen_at: [Option<i64>; 5],
+    outages: [Vec<(i64, i64)>; 5],
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct KeptWatch {
+    learning_since: Option<i64>,
+    learnt: Vec<[Option<u32>; 4]>,
+    trail: Vec<(f64, u64)>,
+    outage: Option<KeptOutage>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct KeptOutage {
+    started_at: i64,
+    detected_at: i64,
+    expected: f64,
+    came: u64,
+    back: (f64, u64),
+    told: bool,
+    thaws_at: Option<i64>,
+}
+
 impl Guard {
+    /// Events in the hour that runs, in the order of [`GUARDED`].
+    pub fn came(&self) -> [u64; GUARDED.len()] {
+        std::array::from_fn(|source| self.watches[source].came)
+    }
+
+    /// What is to be kept, if it has changed since the last call.
+    pub fn keep(&mut self, clocks: &Clocks) -> Option<KeptGuard> {
+        if !std::mem::take(&mut self.changed) {
+            return None;
+        }
+        let outage = |outage: &Outage| KeptOutage {
+            started_at: outage.started_at.as_millis(),
+            detected_at: outage.detected_at.as_millis(),
+            expected: outage.expected,
+            came: outage.came,
+            back: outage.back,
+            told: outage.told,
+            thaws_at: outage.thaws_at.map(EventTime::as_millis),
+        };
+        let watch = |watch: &Watch| KeptWatch {
+            learning_since: written(watch.learning_since),
+            learnt: watch.learnt.clone(),
+            trail: watch.trail.iter().copied().collect(),
+            outage: watch.outage.as_ref().map(outage),
+        };
+        Some(KeptGuard {
+            sequence: self.sequence,
+            watches: self.watches.iter().map(watch).collect(),
+            frozen_at: clocks.frozen_at.map(written),
+            outages: std::array::from_fn(|source| {
+                let outages = clocks.outages[source].iter();
+                outages.map(|(from, to)| (from.as_millis(), to.as_millis())).collect()
+            }),
+        })
+    }
+
+    /// The guard as it was kept, with the events of the hour that ran. Sets the clocks of sources.
+    pub fn restore(kept: KeptGuard, came: [u64; GUARDED.len()], clocks: &mut Clocks) -> Guard {
+        let at = EventTime::from_millis;
+        let outage = |kept: KeptOutage| Outage {
+            started_at: at(kept.started_at),
+            detected_at: at(kept.detected_at),
+            expected: kept.expected,
+            came: kept.came,
+            back: kept.back,
+            told: kept.told,
+            thaws_at: kept.thaws_at.map(at),
+        };
+        let mut guard = Guard { sequence: kept.sequence, ..Guard::default() };
+        for ((watch, kept), came) in guard.watches.iter_mut().zip(kept.watches).zip(came) {
+            *watch = Watch {
+                learning_since: kept.learning_since.map_or(EventTime::MAX, at),
+                came,
+                learnt: kept.learnt,
+                trail: kept.trail.into(),
+                outage: kept.outage.map(outage),
+            };
+            watch.learnt.resize(
+                if watch.learning_since == EventTime::MAX { 0 } else { HOURS_OF_WEEK },
+                [None; WEEKS_LEARNT],
+            );
+        }
+        clocks.frozen_at = kept.frozen_at.map(|frozen| frozen.map_or(EventTime::MAX, at));
+        clocks.outages = kept
+            .outages
+            .map(|outages| outages.into_iter().map(|(from, to)| (at(from), at(to))).collect());
+        guard
+    }
     /// An event of `source` was accepted at task time `now`.
     pub fn count(&mut self, source: Source, now: EventTime) {
         let Some(watch) = self.watches.get_mut(source as usize) else { return };
         if watch.learning_since == EventTime::MAX {
             watch.learning_since = now.floor_to(Span::HOUR);
             watch.learnt = vec![[None; WEEKS_LEARNT]; HOURS_OF_WEEK];
+            self.changed = true;
         }
         watch.came += 1;
     }
@@ -199,6 +302,7 @@ impl Guard {
         alerts: &mut VecDeque<OperatorAlert>,
     ) -> bool {
         let now = clocks.now;
+        self.changed = true;
         let is_hour_end = now.floor_to(Span::HOUR) == now;
         let mut thawed = false;
         for (watch, source) in self.watches.iter_mut().zip(GUARDED) {
@@ -243,6 +347,11 @@ impl Guard {
         }
         thawed
     }
+}
+
+/// An instant, or nothing for the end of time.
+fn written(at: EventTime) -> Option<i64> {
+    (at < EventTime::MAX).then(|| at.as_millis())
 }
 
 impl Watch {

@@ -3,7 +3,9 @@
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::event::FeedbackKind;
 use super::outage::{self, OperatorAlert};
+use super::report::OverrideReport;
 use super::scorecard::{Severity, Urgency};
 use super::time::EventTime;
 use super::verdict::{AlertChange, AlertStep, Decision, Movement, Part, Verdict, band_name};
@@ -37,8 +39,12 @@ pub struct BandChanged<'a> {
     pub from: &'a str,
     /// The band entered.
     pub to: &'a str,
-    /// `score`, or `rules` where the account is judged by others than before.
+    /// Whose doing it is: `score`, `rules` where the account is judged by others than before,
+    /// `override` and `override_ended` where somebody said what the band is.
     pub cause: &'static str,
+    /// What somebody said, where it begins or ends with this.
+    #[serde(rename = "override", skip_serializing_if = "Option::is_none")]
+    pub overridden: Option<OverrideReport<'a>>,
     /// The part of the band entered that holds the account, if it has parts.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sub_band: Option<&'a str>,
@@ -158,6 +164,9 @@ pub struct Alert<'a> {
     pub started_at: EventTime,
     /// Task time at which it ended; `null` while it fires.
     pub ended_at: Option<EventTime>,
+    /// What somebody said of it last: `acknowledged`, `false_alarm`, `churned` or `renewed`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub feedback: Option<&'static str>,
     /// The `ce_id` of the record that told of the beginning; only where it has ended.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub firing_id: Option<String>,
@@ -283,6 +292,10 @@ fn band_changed(verdict: &Verdict, from: Option<usize>, to: Option<usize>) -> Ba
         from: verdict.left.as_deref().unwrap_or(band_name(card, from)),
         to: band_name(card, to),
         cause: verdict.cause.name(),
+        overridden: verdict
+            .overridden
+            .as_ref()
+            .and_then(|overridden| OverrideReport::of(overridden, card)),
         sub_band: advice.sub_band,
         entered_at: verdict.at,
         score: verdict.score,
@@ -335,6 +348,7 @@ fn alert<'a>(verdict: &'a Verdict, step: &AlertStep) -> Alert<'a> {
         at: verdict.at,
         started_at: step.since,
         ended_at: firing_sequence.map(|_| verdict.at),
+        feedback: step.feedback.map(FeedbackKind::name),
         firing_id: firing_sequence.map(|sequence| event_id(verdict, sequence)),
         scorecard: &card.id,
         scorecard_hash: &card.hash,

@@ -9,6 +9,7 @@ use compact_str::CompactString;
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::event::{ClaimedBand, FeedbackKind, Override};
 use super::outage::Degraded;
 use super::score::{Breakdown, MeasureScore, MeasureStatus, dimension_score};
 use super::scorecard::{Dimension, Scorecard, Severity};
@@ -36,6 +37,8 @@ pub struct Snapshot {
     pub alerts: Vec<AlertStanding>,
     /// Sources whose outage holds the account's clock.
     pub degraded: Degraded,
+    /// The override that runs.
+    pub overridden: Option<Arc<Override>>,
 }
 
 impl Snapshot {
@@ -55,6 +58,7 @@ impl Snapshot {
             && self.band == other.band
             && self.alerts == other.alerts
             && self.degraded == other.degraded
+            && self.overridden == other.overridden
     }
 
     /// The report as people and programs read it.
@@ -108,6 +112,10 @@ impl Snapshot {
             band_since: self.band.since(),
             coverage: breakdown.coverage,
             degraded: self.degraded.names(),
+            overridden: self
+                .overridden
+                .as_ref()
+                .and_then(|overridden| OverrideReport::of(overridden, card)),
             dimensions: dimensions.collect(),
             gates: gate_reports(card, &breakdown),
             alerts: self.alerts.iter().map(|standing| alert_report(card, standing)).collect(),
@@ -153,6 +161,7 @@ fn alert_report<'a>(card: &'a Scorecard, standing: &AlertStanding) -> AlertRepor
         status: if standing.firing { "firing" } else { "pending" },
         severity: standing.severity,
         since: standing.since,
+        feedback: standing.feedback.map(FeedbackKind::name),
     }
 }
 
@@ -180,12 +189,52 @@ pub struct AccountReport<'a> {
     pub coverage: f64,
     /// Sources whose outage holds this account's clock.
     pub degraded: Vec<&'a str>,
+    /// The override that holds the band, while one runs.
+    #[serde(rename = "override", skip_serializing_if = "Option::is_none")]
+    pub overridden: Option<OverrideReport<'a>>,
     /// In the card's order.
     pub dimensions: Vec<DimensionReport<'a>>,
     /// Gates whose condition holds; under `signed` also start value and clamp.
     pub gates: Vec<GateReport<'a>>,
     /// Alerts that are not inactive.
     pub alerts: Vec<AlertReport<'a>>,
+}
+
+/// What somebody says the band is, whatever the score.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct OverrideReport<'a> {
+    /// The band claimed.
+    pub band: &'a str,
+    /// The score it was claimed by, if it was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub score: Option<f64>,
+    /// Whose word it is.
+    pub author: &'a str,
+    /// Why.
+    pub reason: &'a str,
+    /// Until when it holds.
+    pub expires_at: EventTime,
+}
+
+impl<'a> OverrideReport<'a> {
+    /// Nothing of a withdrawal.
+    pub fn of(overridden: &'a Override, card: &'a Scorecard) -> Option<OverrideReport<'a>> {
+        let claim = overridden.claim.as_ref()?;
+        let (band, score) = match &claim.band {
+            ClaimedBand::Name(name) => (name.as_str(), None),
+            ClaimedBand::ScoreMilli(milli) => {
+                let score = *milli as f64 / 1_000.0;
+                (band_name(card, Some(card.band_of(score))), Some(score))
+            }
+        };
+        Some(OverrideReport {
+            band,
+            score,
+            author: &overridden.author,
+            reason: &overridden.reason,
+            expires_at: claim.expires_at,
+        })
+    }
 }
 
 /// One dimension of a report.
@@ -256,4 +305,7 @@ pub struct AlertReport<'a> {
     pub severity: Severity,
     /// Since when it fires, or its condition holds.
     pub since: EventTime,
+    /// What somebody said of it last: `acknowledged`, `false_alarm`, `churned` or `renewed`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub feedback: Option<&'static str>,
 }

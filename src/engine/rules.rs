@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::aggregate::StoreKeys;
 use super::event::Profile;
 use super::scorecard::{Condition, Plan, Scorecard};
 
@@ -12,14 +13,24 @@ pub struct RuleSet {
     pub card: Arc<Scorecard>,
     /// Its needs, compiled.
     pub plan: Plan,
+    /// Of the plan's stores, as checkpoints name them.
+    pub store_keys: StoreKeys,
+}
+
+impl RuleSet {
+    fn new(card: Arc<Scorecard>) -> RuleSet {
+        let plan = Plan::new(&card);
+        RuleSet { store_keys: StoreKeys::new(&plan), plan, card }
+    }
 }
 
 /// The scorecards in force, and the conditions on profile fields that choose among them.
 #[derive(Clone, Debug)]
 pub struct Rules {
-    /// The card that judges accounts for which no condition holds is the last.
+    /// The card that judges accounts for which no condition holds comes after those with one. Cards
+    /// after it judge no new account.
     sets: Vec<RuleSet>,
-    /// One for each set but the last; the first that holds chooses.
+    /// Of the first sets, one each; the first that holds chooses.
     conditions: Vec<Condition>,
     alert_on_change: bool,
 }
@@ -37,8 +48,14 @@ impl Rules {
     ) -> Rules {
         let (conditions, cards): (Vec<_>, Vec<_>) = choices.into_iter().unzip();
         let cards = cards.into_iter().chain([otherwise]);
-        let sets = cards.map(|card| RuleSet { plan: Plan::new(&card), card });
-        Rules { sets: sets.collect(), conditions, alert_on_change: false }
+        Rules { sets: cards.map(RuleSet::new).collect(), conditions, alert_on_change: false }
+    }
+
+    /// The same, and a card by which accounts were judged before.
+    pub fn with_former(&self, card: Arc<Scorecard>) -> Rules {
+        let mut rules = self.clone();
+        rules.sets.push(RuleSet::new(card));
+        rules
     }
 
     /// Whether risks that come up with a change of rules raise alerts; as a rule they do not.
@@ -72,6 +89,6 @@ impl Rules {
     pub fn choose(&self, profile: Option<&Profile>) -> usize {
         let no_measure = |_| None;
         let holds = |condition: &Condition| condition.holds(&no_measure, profile);
-        self.conditions.iter().position(holds).unwrap_or(self.sets.len() - 1)
+        self.conditions.iter().position(holds).unwrap_or(self.conditions.len())
     }
 }

@@ -6,7 +6,7 @@ use super::outage::{self, OperatorAlert};
 use super::scorecard::{AlertKind, Comparison, Gate, GateEffect, Measure, Scorecard};
 use super::time::Span;
 use super::verdict::{
-    AlertChange, AlertStep, Decision, Evidence, Movement, Part, Verdict, band_name,
+    AlertChange, AlertStep, Cause, Decision, Evidence, Movement, Part, Verdict, band_name,
 };
 
 /// How many reasons become sentences.
@@ -28,7 +28,18 @@ pub fn summary(verdict: &Verdict) -> String {
                 (None, Some(now)) => format!(" (score {now:.1})"),
                 (_, None) => format!(" (no score: coverage {:.0} %)", 100.0 * verdict.coverage),
             };
-            format!("{account} went from {from} to {to}{score}")
+            match (&verdict.overridden, verdict.cause) {
+                (Some(said), Cause::Override) => {
+                    format!(
+                        "{account} is {to} and no longer {from}, says {}: {}",
+                        said.author, said.reason
+                    )
+                }
+                (Some(said), Cause::OverrideEnded) => {
+                    format!("{account} is {to}{score}: what {} said is over", said.author)
+                }
+                _ => format!("{account} went from {from} to {to}{score}"),
+            }
         }
         Decision::Alert(step) => {
             let rule = &card.alerts[step.rule].id;

@@ -88,6 +88,8 @@ pub enum TopicProblem {
     Missing(String),
     /// Topics that must have the same number of partitions do not.
     UnequalPartitions(Vec<(String, i32)>),
+    /// State would be deleted by age: the topic, and its clean-up policy.
+    NotCompacted(String, String),
 }
 
 /// Everything wrong with the topics.
@@ -107,6 +109,12 @@ impl fmt::Display for TopicProblems {
                     f,
                     "topic `{topic}` does not exist; create what is missing with `barometer \
                      topics create --config ...`"
+                )?,
+                TopicProblem::NotCompacted(topic, policy) => write!(
+                    f,
+                    "topic `{topic}` holds state and has cleanup.policy `{policy}`, expected \
+                     `compact`: state would be deleted by age. Set it with kafka-configs.sh --alter \
+                     --topic {topic} --add-config cleanup.policy=compact"
                 )?,
                 TopicProblem::UnequalPartitions(counts) => {
                     write!(f, "topics read together have unequal partition counts: ")?;
@@ -229,7 +237,31 @@ pub fn check_topics(
     settings: &KafkaSettings,
 ) -> Result<Result<TopicsFound, TopicProblems>, BrokerError> {
     let found = partition_counts(settings)?;
-    Ok(judge_topics(settings, &found))
+    let judged = judge_topics(settings, &found);
+    let changelog = settings.output_topic(OutputTopic::Changelog);
+    if judged.is_ok()
+        && let Some(policy) = cleanup_policy(settings, changelog)?
+        && policy != Cleanup::Compact.policy()
+    {
+        let problem = TopicProblem::NotCompacted(changelog.to_owned(), policy);
+        return Ok(Err(TopicProblems(vec![problem])));
+    }
+    Ok(judged)
+}
+
+/// What a topic does with old records; `None` where nobody may tell us.
+fn cleanup_policy(settings: &KafkaSettings, topic: &str) -> Result<Option<String>, BrokerError> {
+    let asked = [ResourceSpecifier::Topic(topic)];
+    // A right that is missing, or a broker that does not answer such questions, is no reason not to
+    // start.
+    let options = AdminOptions::new().request_timeout(Some(FIRST_TIMEOUT));
+    let answers = run(admin(settings)?.describe_configs(&asked, &options)).unwrap_or_default();
+    let Some(Ok(resource)) = answers.into_iter().next() else {
+        tracing::warn!(topic, "its settings cannot be read: nobody checks that it is compacted");
+        return Ok(None);
+    };
+    let policy = resource.entries.into_iter().find(|entry| entry.name == "cleanup.policy");
+    Ok(policy.and_then(|entry| entry.value))
 }
 
 fn judge_topics(

@@ -4,10 +4,12 @@
 //! config ─► source (group member, one queue an input) ─► records
 //!      └──► sink (transactional producer) ◄───────────── output + offsets
 //!           ends (a thread asking where the inputs end)
+//!           changelog (state, read back when partitions come)
 //! admin, writer, mock: topics, events for `generate` and `demo`, and a cluster in this process
 //! ```
 
 mod admin;
+mod changelog;
 mod client;
 mod config;
 mod ends;
@@ -32,9 +34,11 @@ pub use reader::TopicReader;
 pub use writer::{EventWriter, WriteError};
 
 use crate::broker::{
-    Broker, BrokerError, Change, Committed, EndOffsets, Fetched, Input, OutputRecord, Processed,
+    Broker, BrokerError, Change, Committed, EndOffsets, Fetched, Input, OutputRecord, OutputTopic,
+    Processed,
 };
 use crate::clock::Clock;
+use changelog::ChangelogReader;
 use sink::Sink;
 use source::GroupSource;
 
@@ -43,6 +47,11 @@ pub struct KafkaBroker {
     delivery: Delivery,
     source: GroupSource,
     sink: Sink,
+    settings: KafkaSettings,
+    /// While there is something to restore.
+    changelog: Option<ChangelogReader>,
+    /// Where the last record went.
+    sent_to: Option<OutputTopic>,
 }
 
 impl KafkaBroker {
@@ -60,6 +69,9 @@ impl KafkaBroker {
             delivery: settings.delivery,
             source: GroupSource::join(settings, worker, clock)?,
             sink: Sink::new(settings, worker),
+            settings: settings.clone(),
+            changelog: None,
+            sent_to: None,
         })
     }
 }
@@ -85,6 +97,27 @@ impl Broker for KafkaBroker {
 
     fn watermarks(&mut self, input: Input, timeout: Duration) -> Result<(i64, i64), BrokerError> {
         self.source.watermarks(input, timeout)
+    }
+
+    fn changelog_open(&mut self, partition: i32, timeout: Duration) -> Result<(), BrokerError> {
+        let reader = match &mut self.changelog {
+            Some(reader) => reader,
+            none => none.insert(ChangelogReader::connect(&self.settings)?),
+        };
+        reader.open(partition, timeout)
+    }
+
+    fn changelog_read(
+        &mut self,
+        max: usize,
+        timeout: Duration,
+        into: &mut Vec<KafkaRecord>,
+    ) -> Result<bool, BrokerError> {
+        self.changelog.as_mut().map_or(Ok(true), |reader| reader.read(max, timeout, into))
+    }
+
+    fn changelog_close(&mut self) {
+        self.changelog = None;
     }
 
     fn accept(&mut self, start: &[(Input, i64)]) -> Result<(), BrokerError> {
@@ -113,6 +146,14 @@ impl Broker for KafkaBroker {
     }
 
     fn send(&mut self, record: &OutputRecord) -> Result<(), BrokerError> {
+        // Without a transaction the order is what counts: state that is ahead of the output would
+        // leave out, after a crash, what was never published.
+        let turns_to_state = record.topic == OutputTopic::Changelog
+            && self.sent_to.replace(record.topic) != Some(OutputTopic::Changelog);
+        if turns_to_state && self.delivery == Delivery::AtLeastOnce {
+            self.sink.drain()?;
+        }
+        self.sent_to = Some(record.topic);
         self.sink.send(record)
     }
 

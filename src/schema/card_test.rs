@@ -169,9 +169,26 @@ enum TestInstant {
 #[schemars(deny_unknown_fields)]
 struct Survey {
     /// `nps`, `csat`, `ces` or any other id.
-    survey: Text,
+    survey: Option<Text>,
     /// On the survey's scale.
-    score: Number,
+    score: Option<Number>,
+    /// Says what the band is, by `band` or `score`, until `expires_at`.
+    #[serde(rename = "override")]
+    overrides: Option<bool>,
+    /// Of an override: the band's name.
+    band: Option<Text>,
+    /// Of an override: whose word it is.
+    author: Option<Text>,
+    /// Of an override: why.
+    reason: Option<Text>,
+    /// Of an override: until when.
+    expires_at: Option<TestInstant>,
+    /// Of an override: takes it back.
+    cancel: Option<bool>,
+    /// On an alert: `acknowledged`, `false_alarm`, `churned` or `renewed`.
+    feedback: Option<Text>,
+    /// Of feedback: the alert rule.
+    rule: Option<Text>,
     /// Of an assessment; default 0.
     scale_min: Option<Number>,
     /// Of an assessment; default 100.

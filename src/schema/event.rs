@@ -83,16 +83,38 @@ pub struct PaymentEvent {
     due_at: Option<Instant>,
 }
 
-/// An answer to a survey, or an assessment by somebody.
+/// An answer to a survey, or an assessment by somebody; an override of the band; feedback on an alert.
 #[derive(JsonSchema)]
+#[schemars(transform = answer_or_judgement)]
 pub struct SurveyEvent {
     #[serde(flatten)]
     origin: Origin,
     /// `nps` (0 to 10), `csat` (1 to 5), `ces` (1 to 7), or any other id, an assessment.
     #[schemars(length(max = 256))]
-    survey: String,
-    /// On the survey's scale.
-    score: f64,
+    survey: Option<String>,
+    /// On the survey's scale; of an override 0 to 100, instead of a band.
+    score: Option<f64>,
+    /// Says what the band is until `expires_at`, or with `cancel` takes that back.
+    #[serde(rename = "override")]
+    overrides: Option<bool>,
+    /// Of an override: the band's name in the scorecard.
+    #[schemars(length(max = 256))]
+    band: Option<String>,
+    /// Of an override: whose word it is.
+    #[schemars(length(max = 256))]
+    author: Option<String>,
+    /// Of an override: why.
+    #[schemars(length(max = 256))]
+    reason: Option<String>,
+    /// Of an override: later than `occurred_at`.
+    expires_at: Option<Instant>,
+    /// Of an override: takes the one that runs back.
+    cancel: Option<bool>,
+    /// On an alert: what came of it.
+    feedback: Option<FeedbackName>,
+    /// Of feedback: the alert rule; without it every alert of the account that fires.
+    #[schemars(length(max = 256))]
+    rule: Option<String>,
     /// Of an assessment; default 0.
     scale_min: Option<f64>,
     /// Of an assessment; default 100.
@@ -103,6 +125,29 @@ pub struct SurveyEvent {
     /// Their role.
     #[schemars(length(max = 256))]
     role: Option<String>,
+}
+
+#[derive(JsonSchema)]
+#[schemars(rename_all = "snake_case")]
+enum FeedbackName {
+    Acknowledged,
+    FalseAlarm,
+    Churned,
+    Renewed,
+}
+
+/// Which fields have to be there, by what the record is.
+fn answer_or_judgement(schema: &mut Schema) {
+    let is = |key: &str| json!({ "properties": { key: { "const": true } }, "required": [key] });
+    let claims = |key: &str| json!({ "allOf": [is("override"), { "required": [key, "author", "reason", "expires_at"] }] });
+    let kinds = json!([
+        { "required": ["survey", "score"] },
+        { "required": ["feedback"] },
+        claims("band"),
+        claims("score"),
+        { "allOf": [is("override"), is("cancel"), { "required": ["author", "reason"] }] },
+    ]);
+    schema.insert("anyOf".to_owned(), kinds);
 }
 
 /// What is known of an account; each record replaces the one before, a tombstone forgets it.

@@ -99,7 +99,7 @@ struct Topics {
     scores: Option<Filled<KafkaName>>,
     /// Written: records that could not be used, and why.
     dead_letters: Option<Filled<KafkaName>>,
-    /// Written and read back: state; compacted.
+    /// Written and read back: state; compacted. Default the group followed by `-changelog`.
     changelog: Option<Filled<KafkaName>>,
 }
 
@@ -148,6 +148,8 @@ struct Engine {
     min_commit_gap: Option<Filled<Duration>>,
     /// Time between commits while catching up; 1ms to 1m, default 1s.
     catch_up_commit_interval: Option<Filled<Duration>>,
+    /// How long the checkpoint of an account may be out of date; 1ms to 1h, default 30s.
+    checkpoint_interval: Option<Filled<Duration>>,
     /// What moves the clock once it has caught up; default wall.
     task_time: Option<Filled<TaskTime>>,
     /// Nothing is published for task times before this; default the first start.

@@ -1,10 +1,11 @@
 //! Every metric there is. Labels come from short closed lists; an account is never one.
 
 use prometheus::{
-    Encoder, Histogram, HistogramOpts, IntCounterVec, IntGaugeVec, Opts, Registry, TextEncoder,
+    Encoder, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGaugeVec, Opts, Registry,
+    TextEncoder,
 };
 
-use crate::engine::event::{ReasonCode, Source};
+use crate::engine::event::{FeedbackKind, ReasonCode, Source};
 use crate::engine::outage::{self, GUARDED};
 use crate::engine::rules::Rules;
 use crate::engine::scorecard::{Scorecard, UNKNOWN_BAND};
@@ -22,12 +23,17 @@ pub struct Metrics {
     band_changes: IntCounterVec,
     alerts: IntCounterVec,
     alerts_firing: IntGaugeVec,
+    feedback: IntCounterVec,
+    overrides_ignored: IntCounter,
     outages: IntGaugeVec,
     reloads: IntCounterVec,
     transactions: IntCounterVec,
     consumer_lag: IntGaugeVec,
     partitions: IntGaugeVec,
     commit_seconds: Histogram,
+    checkpoint_records: IntCounter,
+    checkpoint_bytes: IntCounter,
+    replayed: IntCounter,
 }
 
 /// What came of a transaction.
@@ -68,12 +74,23 @@ impl Metrics {
             registry.register(Box::new(vec.clone())).expect("each name below is registered once");
             vec
         };
+        let counter = |name: &str, help: &str| {
+            let counter = IntCounter::new(name, help).expect("names below are well-formed");
+            registry.register(Box::new(counter.clone())).expect("each name is registered once");
+            counter
+        };
         let commit_seconds = Histogram::with_opts(
             HistogramOpts::new("barometer_commit_seconds", "Time one commit took, in seconds.")
                 .buckets(vec![0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0]),
         )
         .expect("name and buckets are well-formed");
         registry.register(Box::new(commit_seconds.clone())).expect("registered once");
+        let overrides_ignored = IntCounter::new(
+            "barometer_overrides_ignored_total",
+            "Overrides without effect: over already, older than another, or of an unknown band.",
+        )
+        .expect("the name is well-formed");
+        registry.register(Box::new(overrides_ignored.clone())).expect("registered once");
         let metrics = Metrics {
             events: counters(
                 "barometer_events_consumed_total",
@@ -111,6 +128,12 @@ impl Metrics {
                 "Accounts for which an alert rule fires now.",
                 &["rule"],
             ),
+            feedback: counters(
+                "barometer_alert_feedback_total",
+                "What people said of alerts.",
+                &["rule", "feedback"],
+            ),
+            overrides_ignored,
             outages: gauges(
                 "barometer_source_outages",
                 "Partition numbers for which a source is out, so that its clock stands still.",
@@ -136,6 +159,18 @@ impl Metrics {
                 "Partition numbers a worker holds.",
                 &["worker"],
             ),
+            checkpoint_records: counter(
+                "barometer_checkpoint_records_total",
+                "Records written to the changelog and committed.",
+            ),
+            checkpoint_bytes: counter(
+                "barometer_checkpoint_bytes_total",
+                "Bytes written to the changelog and committed, keys included.",
+            ),
+            replayed: counter(
+                "barometer_replayed_records_total",
+                "Input records read once more to restore state.",
+            ),
             commit_seconds,
             registry,
         };
@@ -159,6 +194,12 @@ impl Metrics {
             self.events_late.with_label_values(label).inc_by(late);
             let duplicate = now.duplicates[i] - before.duplicates[i];
             self.events_duplicate.with_label_values(label).inc_by(duplicate);
+        }
+        self.overrides_ignored.inc_by(now.overrides_ignored - before.overrides_ignored);
+        for (name, kind) in FeedbackKind::NAMES {
+            let kind = kind as usize;
+            let count = now.feedback_on_none[kind] - before.feedback_on_none[kind];
+            self.feedback.with_label_values(&["none", name]).inc_by(count);
         }
         for source in GUARDED {
             let (known, is) = (before.out[source as usize], now.out[source as usize]);
@@ -191,6 +232,11 @@ impl Metrics {
             ];
             for (status, count) in by_status {
                 self.alerts.with_label_values(&[&rule.id, status]).inc_by(count);
+            }
+            for (name, kind) in FeedbackKind::NAMES {
+                let kind = kind as usize;
+                let count = count.feedback[kind] - known.feedback[kind];
+                self.feedback.with_label_values(&[&rule.id, name]).inc_by(count);
             }
             let change = count.firing as i64 - known.firing as i64;
             self.alerts_firing.with_label_values(&[&rule.id]).add(change);
@@ -226,6 +272,17 @@ impl Metrics {
     pub fn events_consumed(&self) -> u64 {
         let of = |source: &Source| self.events.with_label_values(&[source.name()]).get();
         Source::ALL.iter().map(of).sum()
+    }
+
+    /// Records of the changelog that have been committed.
+    pub fn add_checkpoints(&self, records: u64, bytes: u64) {
+        self.checkpoint_records.inc_by(records);
+        self.checkpoint_bytes.inc_by(bytes);
+    }
+
+    /// Input records read once more to restore state.
+    pub fn add_replayed(&self, records: u64) {
+        self.replayed.inc_by(records);
     }
 
     /// One record went to the dead-letter topic.

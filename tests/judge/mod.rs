@@ -13,7 +13,7 @@ use barometer::engine::event::{DecodeLimits, Event, Source, decode};
 use barometer::engine::outage::OperatorAlert;
 use barometer::engine::scorecard::Scorecard;
 use barometer::engine::time::EventTime;
-use barometer::engine::verdict::{AlertChange, Decision, Part, Verdict, band_name};
+use barometer::engine::verdict::{AlertChange, Cause, Decision, Part, Verdict, band_name};
 use serde_json::{Value, json};
 
 use crate::histories::Arrival;
@@ -275,8 +275,14 @@ fn verdict_of_engine(verdict: &Verdict) -> Value {
     let card = &verdict.card;
     let decision = match &verdict.decision {
         Decision::BandChange { from, to } => {
-            // Until the engine knows overrides, each of its changes is the score's.
-            json!({"band": [band_name(card, *from), band_name(card, *to)]})
+            let cause = match verdict.cause {
+                Cause::Score => Value::Null,
+                cause => json!(cause.name()),
+            };
+            let told = verdict.overridden.as_ref();
+            let told = told.map(|told| json!({"author": told.author, "reason": told.reason}));
+            let band = [band_name(card, *from), band_name(card, *to)];
+            json!({"band": band, "cause": cause, "override": told})
         }
         Decision::Alert(step) => {
             let (what, more) = match step.change {

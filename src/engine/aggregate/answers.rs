@@ -3,6 +3,7 @@
 use compact_str::CompactString;
 
 use super::items::{ItemOutcome, make_room};
+use super::kept::KeptAnswer;
 use super::reading::{Reading, WindowScan, mean};
 use crate::engine::event::Survey;
 use crate::engine::scorecard::{Filter, MeasureKind, Window};
@@ -35,6 +36,46 @@ enum Respondent {
 }
 
 impl Answers {
+    /// What is kept of each.
+    pub fn keep(&self) -> Vec<KeptAnswer<'_>> {
+        fn kept(answer: &Answer) -> KeptAnswer<'_> {
+            KeptAnswer {
+                survey: &answer.survey,
+                respondent: match &answer.respondent {
+                    Respondent::Named(id) => Some(id),
+                    Respondent::Unnamed(_) => None,
+                },
+                at: answer.at.as_millis(),
+                event_id: &answer.event_id,
+                score_milli: answer.score_milli,
+                scale_min_milli: answer.scale_min_milli,
+                scale_max_milli: answer.scale_max_milli,
+                role: answer.role.as_deref(),
+            }
+        }
+        self.answers.iter().map(kept).collect()
+    }
+
+    /// The answers again.
+    pub fn restore(kept: Vec<KeptAnswer<'_>>) -> Answers {
+        let restored = |kept: KeptAnswer<'_>| Answer {
+            survey: kept.survey.into(),
+            respondent: match kept.respondent {
+                Some(id) => Respondent::Named(id.into()),
+                None => Respondent::Unnamed(kept.event_id.into()),
+            },
+            at: EventTime::from_millis(kept.at),
+            event_id: kept.event_id.into(),
+            score_milli: kept.score_milli,
+            scale_min_milli: kept.scale_min_milli,
+            scale_max_milli: kept.scale_max_milli,
+            role: kept.role.map(CompactString::from),
+        };
+        let mut answers: Vec<Answer> = kept.into_iter().map(restored).collect();
+        answers.sort_by(|a, b| a.key().cmp(&b.key()));
+        Answers { answers }
+    }
+
     /// Takes one answer; the same respondent's of the same instant counts once.
     pub fn apply(&mut self, survey: &Survey<'_>, at: EventTime, event_id: &str) -> ItemOutcome {
         let answer = Answer {

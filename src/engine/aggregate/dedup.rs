@@ -4,6 +4,7 @@ use std::hint::black_box;
 
 use xxhash_rust::xxh3::xxh3_64;
 
+use super::kept::BadState;
 use crate::engine::event::Source;
 
 /// How many distinct ids an account remembers of each source.
@@ -25,6 +26,28 @@ pub struct IdRings {
 }
 
 impl IdRings {
+    /// What is kept of them: by source how many ids and where the oldest is, then all hashes.
+    pub fn keep(&self) -> ([(u8, u8); 5], Vec<[u8; 8]>) {
+        let held = std::array::from_fn(|source| (self.held[source], self.oldest[source]));
+        (held, self.hashes.iter().map(|hash| hash.to_le_bytes()).collect())
+    }
+
+    /// The rings again.
+    pub fn restore(held: [(u8, u8); 5], hashes: &[[u8; 8]]) -> Result<IdRings, BadState> {
+        let total: usize = held.iter().map(|(held, _)| usize::from(*held)).sum();
+        let fits = |(held, oldest): &(u8, u8)| {
+            usize::from(*held) <= IDS_HELD && usize::from(*oldest) < IDS_HELD
+        };
+        if total != hashes.len() || !held.iter().all(fits) {
+            return Err(BadState("event ids that do not add up"));
+        }
+        Ok(IdRings {
+            hashes: hashes.iter().map(|hash| u64::from_le_bytes(*hash)).collect(),
+            held: held.map(|(held, _)| held),
+            oldest: held.map(|(_, oldest)| oldest),
+        })
+    }
+
     /// Remembers `id`; `false` if it is held already (which does not refresh it).
     pub fn insert(&mut self, source: Source, id: &str) -> bool {
         let hash = xxh3_64(id.as_bytes());

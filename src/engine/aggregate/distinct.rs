@@ -8,6 +8,8 @@ use std::hint::black_box;
 use hashbrown::HashMap;
 
 use super::PlainHash;
+use super::kept::KeptDistinct;
+use super::panes::NO_PANE;
 use crate::engine::scorecard::Window;
 use crate::engine::time::EventTime;
 
@@ -31,6 +33,28 @@ pub struct DistinctPanes {
 }
 
 impl DistinctPanes {
+    /// What is kept of them. In a fixed order, so that the same values make the same bytes.
+    pub fn keep(&self) -> KeptDistinct {
+        let mut latest: Vec<([u8; 8], i32)> = match &self.latest {
+            Latest::Few(all) => all.iter().map(Seen::keep).collect(),
+            Latest::Many(all) => all.iter().map(|(v, pane)| (v.to_le_bytes(), *pane)).collect(),
+        };
+        latest.sort_unstable();
+        (latest, self.ahead.iter().map(Seen::keep).collect())
+    }
+
+    /// The values again, to be advanced before they are asked anything.
+    pub fn restore((latest, ahead): KeptDistinct) -> DistinctPanes {
+        let seen = |(value, pane)| Seen { value: u64::from_le_bytes(value), pane };
+        let mut panes = DistinctPanes {
+            ahead: ahead.into_iter().map(seen).collect(),
+            current: NO_PANE,
+            ..DistinctPanes::default()
+        };
+        latest.into_iter().map(seen).for_each(|seen| panes.see(seen));
+        panes
+    }
+
     /// Moves "now" forward: values leave, panes begin.
     pub fn advance(&mut self, window: Window, now: EventTime) {
         let current = now.pane_near(self.current, window.pane);
@@ -111,6 +135,12 @@ impl DistinctPanes {
 struct Seen {
     value: u64,
     pane: i32,
+}
+
+impl Seen {
+    fn keep(&self) -> ([u8; 8], i32) {
+        ({ self.value }.to_le_bytes(), self.pane)
+    }
 }
 
 /// The latest pane of each value.

@@ -3,6 +3,7 @@
 use compact_str::CompactString;
 
 use super::items::{Change, Item, ItemOutcome, Items};
+use super::kept::{self, BadState, KeptItem, KeptPaymentChange, by_code, code};
 use super::reading::{Reading, WindowScan, mean, whole_elapsed};
 use crate::engine::event::{Currency, Payment, PaymentStatus};
 use crate::engine::scorecard::Window;
@@ -74,7 +75,64 @@ fn state(changes: &[PaymentChange]) -> State {
     }
 }
 
+const UNKNOWN_STATUS: BadState = BadState("an unknown status of an invoice");
+
+impl PaymentChange {
+    fn keep(&self) -> KeptPaymentChange<'_> {
+        KeptPaymentChange {
+            at: self.at.as_millis(),
+            status: code(&PaymentStatus::NAMES, &self.status),
+            amount_minor: self.amount_minor,
+            currency: self.currency.0,
+            due_at: self.due_at.map(EventTime::as_millis),
+            event_id: &self.event_id,
+        }
+    }
+
+    fn restore(kept: KeptPaymentChange<'_>) -> Result<PaymentChange, BadState> {
+        Ok(PaymentChange {
+            at: EventTime::from_millis(kept.at),
+            status: by_code(&PaymentStatus::NAMES, kept.status, UNKNOWN_STATUS)?,
+            amount_minor: kept.amount_minor,
+            currency: kept::currency(kept.currency)?,
+            due_at: kept.due_at.map(EventTime::from_millis),
+            event_id: kept.event_id.into(),
+        })
+    }
+}
+
+/// Instant, status, event id and currency of the latest payment record, as they are kept.
+type KeptLatest<'a> = Option<(i64, u8, &'a str, [u8; 3])>;
+
 impl Invoices {
+    /// What is kept of each.
+    pub fn keep(&self) -> Vec<KeptItem<'_, KeptPaymentChange<'_>>> {
+        self.items.keep_each(PaymentChange::keep)
+    }
+
+    /// What is kept of the latest payment record.
+    pub fn keep_latest_currency(&self) -> KeptLatest<'_> {
+        let (at, status, event_id, currency) = self.latest_currency.as_ref()?;
+        Some((at.as_millis(), code(&PaymentStatus::NAMES, status), event_id, currency.0))
+    }
+
+    /// The invoices again.
+    pub fn restore(
+        items: Vec<KeptItem<'_, KeptPaymentChange<'_>>>,
+        latest: KeptLatest<'_>,
+    ) -> Result<Invoices, BadState> {
+        let latest_currency = match latest {
+            Some((at, status, event_id, currency)) => Some((
+                EventTime::from_millis(at),
+                by_code(&PaymentStatus::NAMES, status, UNKNOWN_STATUS)?,
+                event_id.into(),
+                kept::currency(currency)?,
+            )),
+            None => None,
+        };
+        Ok(Invoices { items: Items::restore_each(items, PaymentChange::restore)?, latest_currency })
+    }
+
     /// Takes one status.
     pub fn apply(
         &mut self,

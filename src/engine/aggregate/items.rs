@@ -5,6 +5,7 @@
 
 use compact_str::CompactString;
 
+use super::kept::{BadState, KeptItem};
 use crate::engine::time::{EventTime, Span};
 
 /// One status that an item took.
@@ -62,6 +63,34 @@ impl<C> Default for Items<C> {
 }
 
 impl<C: Change> Items<C> {
+    /// What is kept of each item, its changes by `keep`.
+    pub fn keep_each<'a, K>(&'a self, keep: impl Fn(&'a C) -> K) -> Vec<KeptItem<'a, K>> {
+        let kept = |item: &'a Item<C>| KeptItem {
+            id: &item.id,
+            forgotten: item.forgotten,
+            changes: item.changes.iter().map(&keep).collect(),
+        };
+        self.items.iter().map(kept).collect()
+    }
+
+    /// The items again.
+    pub fn restore_each<K>(
+        kept: Vec<KeptItem<'_, K>>,
+        restore: impl Fn(K) -> Result<C, BadState>,
+    ) -> Result<Items<C>, BadState> {
+        let mut items = Vec::with_capacity(kept.len());
+        for item in kept {
+            let changes: Vec<C> =
+                item.changes.into_iter().map(&restore).collect::<Result<_, _>>()?;
+            let keys = || changes.iter().map(|change| (change.at(), change.status()));
+            if changes.is_empty() || keys().zip(keys().skip(1)).any(|(a, b)| a >= b) {
+                return Err(BadState("an item whose statuses are not in order"));
+            }
+            items.push(Item { id: item.id.into(), changes, forgotten: item.forgotten });
+        }
+        Ok(Items { items })
+    }
+
     /// Takes one status of the item `id`.
     pub fn apply(&mut self, id: &str, change: C, now: EventTime, horizon: Span) -> ItemOutcome {
         let known = self.items.iter_mut().find(|item| !item.forgotten && item.id == id);

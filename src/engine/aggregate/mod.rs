@@ -8,6 +8,7 @@ mod dedup;
 mod distinct;
 mod invoices;
 mod items;
+mod kept;
 mod panes;
 mod reading;
 mod tickets;
@@ -23,6 +24,7 @@ use self::dedup::IdRings;
 use self::distinct::DistinctPanes;
 use self::invoices::Invoices;
 use self::items::ItemOutcome;
+pub use self::kept::{BadState, KeptAggregate, StoreKey, StoreKeys};
 use self::panes::{PaneRing, TrendPanes};
 use self::reading::whole_elapsed;
 pub use self::reading::{Absence, Reading};
@@ -197,6 +199,8 @@ impl Aggregate {
                 let items = self.items_mut(plan, clocks);
                 items.answers.apply(survey, at, &event.event_id)
             }
+            // Not an answer; what it says is the engine's to take.
+            Body::Override(_) | Body::Feedback(_) => ItemOutcome::Taken,
             Body::Profile(profile) => {
                 self.profile = Some(profile.clone());
                 ItemOutcome::Taken

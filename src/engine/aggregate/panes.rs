@@ -5,6 +5,7 @@
 
 use std::hint::black_box;
 
+use super::kept::BadState;
 use crate::engine::scorecard::{TrendStore, Window};
 use crate::engine::time::EventTime;
 
@@ -39,7 +40,20 @@ pub struct PaneRing<A> {
     current: i32,
 }
 
+/// A pane no instant of ours lies in: whoever is there has not been told what time it is.
+pub const NO_PANE: i32 = i32::MIN;
+
 impl<A: Amount> PaneRing<A> {
+    /// What is kept of it: every cell that may still count.
+    pub fn cells(&self) -> &[(i32, A)] {
+        &self.cells
+    }
+
+    /// A ring with these cells, to be advanced before it is asked anything.
+    pub fn restore(cells: Vec<(i32, A)>) -> Result<PaneRing<A>, BadState> {
+        Ok(PaneRing { cells: in_order(cells)?, begun: 0, total: 0, current: NO_PANE })
+    }
+
     /// Moves "now" forward: panes leave, panes begin.
     pub fn advance(&mut self, window: Window, now: EventTime) {
         let current = now.pane_near(self.current, window.pane);
@@ -97,6 +111,14 @@ impl<A: Amount> PaneRing<A> {
     }
 }
 
+fn in_order<A>(cells: Vec<(i32, A)>) -> Result<Vec<(i32, A)>, BadState> {
+    if cells.windows(2).all(|pair| pair[0].0 < pair[1].0) {
+        Ok(cells)
+    } else {
+        Err(BadState("panes that are not in order"))
+    }
+}
+
 /// Adds to the cell of `pane`, making it if needed; `true` if it was made.
 fn add_to_cell<A: Amount + Default>(cells: &mut Vec<(i32, A)>, pane: i32, amount: i64) -> bool {
     // Nearly every event belongs to the newest pane: look from the end.
@@ -122,6 +144,16 @@ pub struct TrendPanes {
 }
 
 impl TrendPanes {
+    /// What is kept of them: every cell that may still count.
+    pub fn cells(&self) -> &[(i32, u32)] {
+        &self.cells
+    }
+
+    /// Panes with these cells, to be advanced before they are asked anything.
+    pub fn restore(cells: Vec<(i32, u32)>) -> Result<TrendPanes, BadState> {
+        Ok(TrendPanes { cells: in_order(cells)?, current: NO_PANE })
+    }
+
     /// Moves "now" forward; panes before the baseline leave.
     pub fn advance(&mut self, store: &TrendStore, now: EventTime) {
         let current = now.pane_near(self.current, store.pane);

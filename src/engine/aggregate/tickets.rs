@@ -3,6 +3,7 @@
 use compact_str::CompactString;
 
 use super::items::{Change, Item, Items};
+use super::kept::{BadState, KeptTicketChange, by_code, code};
 use super::reading::{Reading, WindowScan, mean, whole_elapsed};
 use crate::engine::event::{Priority, Ticket, TicketStatus};
 use crate::engine::scorecard::{Filter, Window};
@@ -42,7 +43,33 @@ impl Change for TicketChange {
     }
 }
 
+impl KeptTicketChange<'_> {
+    /// The status again.
+    pub fn restore(self) -> Result<TicketChange, BadState> {
+        let unknown = BadState("an unknown status or priority of a ticket");
+        let priority = |priority| by_code(&Priority::NAMES, priority, unknown);
+        Ok(TicketChange {
+            at: EventTime::from_millis(self.at),
+            status: by_code(&TicketStatus::NAMES, self.status, unknown)?,
+            priority: self.priority.map(priority).transpose()?,
+            category: self.category.map(CompactString::from),
+            event_id: self.event_id.into(),
+        })
+    }
+}
+
 impl TicketChange {
+    /// What is kept of it.
+    pub fn keep(&self) -> KeptTicketChange<'_> {
+        KeptTicketChange {
+            at: self.at.as_millis(),
+            status: code(&TicketStatus::NAMES, &self.status),
+            priority: self.priority.map(|priority| code(&Priority::NAMES, &priority)),
+            category: self.category.as_deref(),
+            event_id: &self.event_id,
+        }
+    }
+
     /// What a support event says.
     pub fn new(ticket: &Ticket<'_>, at: EventTime, event_id: &str) -> TicketChange {
         TicketChange {

@@ -4,6 +4,7 @@
 use std::mem;
 
 use super::Aggregate;
+use super::kept::{BadState, KeptWarming};
 use crate::engine::event::Source;
 use crate::engine::scorecard::{Measure, MeasureKind, Plan, Read, fed_by};
 use crate::engine::time::{EventTime, Span};
@@ -15,6 +16,29 @@ pub struct Warming {
     whole_since: Box<[EventTime]>,
     /// Of tickets, invoices and answers, by `Source as usize`.
     items_whole_since: [EventTime; 5],
+}
+
+impl Warming {
+    /// What is kept of it over a restart.
+    pub(super) fn keep(&self) -> KeptWarming {
+        let written = |since: &EventTime| (*since > EventTime::MIN).then(|| since.as_millis());
+        KeptWarming {
+            whole_since: self.whole_since.iter().map(written).collect(),
+            items_whole_since: self.items_whole_since.map(|since| written(&since)),
+        }
+    }
+
+    /// The same again, for the plan it was kept under.
+    pub(super) fn restore(kept: &KeptWarming, plan: &Plan) -> Result<Warming, BadState> {
+        if kept.whole_since.len() != plan.measures.len() {
+            return Err(BadState("measures warming up that are not of their card"));
+        }
+        let read_back = |since: &Option<i64>| since.map_or(EventTime::MIN, EventTime::from_millis);
+        Ok(Warming {
+            whole_since: kept.whole_since.iter().map(read_back).collect(),
+            items_whole_since: kept.items_whole_since.map(|since| read_back(&since)),
+        })
+    }
 }
 
 impl Aggregate {

@@ -9,6 +9,7 @@ mod decode;
 mod error;
 mod field;
 mod flat;
+mod judgement;
 mod object;
 mod payment;
 mod profile;
@@ -21,6 +22,7 @@ use std::borrow::Cow;
 pub use bare::{BareHead, bare_head};
 pub use decode::{DecodeLimits, decode, decode_bare};
 pub use error::{DecodeError, ReasonCode};
+pub use judgement::{Claim, ClaimedBand, Feedback, FeedbackKind, Override};
 
 use super::time::EventTime;
 
@@ -91,6 +93,10 @@ pub enum Body<'a> {
     Payment(Payment<'a>),
     /// Somebody answered a survey, or a manager gave an assessment.
     Survey(Survey<'a>),
+    /// A manager says what the band is, or takes that back.
+    Override(Box<Override>),
+    /// Somebody says what came of an alert.
+    Feedback(Box<Feedback>),
     /// The account's profile, replacing the one before.
     Profile(Box<Profile>),
     /// A tombstone on the accounts topic: forget the profile.
@@ -104,7 +110,7 @@ impl Body<'_> {
             Body::Usage(_) => Source::Usage,
             Body::Ticket(_) => Source::Ticket,
             Body::Payment(_) => Source::Payment,
-            Body::Survey(_) => Source::Survey,
+            Body::Survey(_) | Body::Override(_) | Body::Feedback(_) => Source::Survey,
             Body::Profile(_) | Body::ProfileGone => Source::Profile,
         }
     }

@@ -18,7 +18,9 @@ pub(crate) use parse::{known_keys, mistakes};
 
 pub use plan::{DistinctOf, DistinctStore, Plan, Read, TrendStore, Window, WindowStore, fed_by};
 
-use super::event::{Profile, ProfileStatus};
+use std::sync::Arc;
+
+use super::event::{ClaimedBand, Profile, ProfileStatus};
 use super::time::Span;
 
 /// The name of the band of accounts that have no score; no card may define it.
@@ -33,6 +35,8 @@ pub struct Scorecard {
     pub description: String,
     /// Content hash in hex: xxh3-128 of the file's text.
     pub hash: String,
+    /// The file's text.
+    pub text: Arc<str>,
     /// How dimensions make the score.
     pub combine: Combine,
     /// Where the weight of a missing measure goes.
@@ -442,6 +446,14 @@ impl Scorecard {
     /// If there is none.
     pub fn measure(&self, index: usize) -> &Measure {
         self.measures().nth(index).expect("the index counts through this card's measures")
+    }
+
+    /// The position of the band that somebody claims, if there is one.
+    pub fn claimed_band(&self, claimed: &ClaimedBand) -> Option<usize> {
+        match claimed {
+            ClaimedBand::Name(name) => self.bands.iter().position(|band| band.name == *name),
+            ClaimedBand::ScoreMilli(milli) => Some(self.band_of(*milli as f64 / 1_000.0)),
+        }
     }
 
     /// The position of the band that holds `score`; within the tolerance of an edge is on it.

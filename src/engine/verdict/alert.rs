@@ -5,7 +5,8 @@
 
 use std::collections::VecDeque;
 
-use crate::engine::event::Profile;
+use super::kept::{BadVerdict, KeptAlerts, KeptEpisode, KeptRule};
+use crate::engine::event::{FeedbackKind, Profile};
 use crate::engine::score::MeasureScore;
 use crate::engine::scorecard::{AlertKind, AlertRule, Comparison, Scorecard, Severity, TOLERANCE};
 use crate::engine::time::{EventTime, Span};
@@ -51,6 +52,8 @@ pub struct AlertStep {
     pub change: AlertChange,
     /// What the rule looked at.
     pub evidence: Evidence,
+    /// What somebody said of it last.
+    pub feedback: Option<FeedbackKind>,
 }
 
 /// What can happen to an episode.
@@ -98,6 +101,8 @@ pub struct AlertStanding {
     pub severity: Severity,
     /// Since when it fires, or its condition holds.
     pub since: EventTime,
+    /// What somebody said of it last.
+    pub feedback: Option<FeedbackKind>,
 }
 
 /// The state of all alert rules for one account.
@@ -152,9 +157,67 @@ struct Episode {
     /// `score_drop`: the lowest score since it began, and when it was new.
     low: f64,
     low_at: EventTime,
+    /// What somebody said of it last.
+    feedback: Option<FeedbackKind>,
+}
+
+/// No level's condition holds.
+const NOT_HELD: [EventTime; LEVELS_MAX] = [EventTime::MAX; LEVELS_MAX];
+
+/// An instant, or nothing where one end of time stands for "none".
+fn written(at: EventTime) -> Option<i64> {
+    (at > EventTime::MIN && at < EventTime::MAX).then(|| at.as_millis())
 }
 
 impl RuleState {
+    fn keep(&self) -> KeptRule {
+        KeptRule {
+            held_since: self.held_since.map(written),
+            episode: self.episode.map(|episode| KeptEpisode {
+                since: episode.since.as_millis(),
+                level: episode.level as u8,
+                sequence: episode.sequence,
+                low: episode.low,
+                low_at: episode.low_at.as_millis(),
+                muted: episode.muted,
+                feedback: episode.feedback.map(|feedback| feedback as u8),
+            }),
+            fired_at: self.fired_at.map(EventTime::as_millis),
+            samples_after: written(self.samples_after),
+            in_band_since: written(self.in_band_since),
+        }
+    }
+
+    /// The state again, of a rule with so many levels.
+    fn restore(kept: KeptRule, levels: usize) -> Result<RuleState, BadVerdict> {
+        let read_back = |at: Option<i64>, none| at.map_or(none, EventTime::from_millis);
+        let feedback = |kept: u8| {
+            let known = FeedbackKind::NAMES.get(usize::from(kept));
+            known.map(|(_, kind)| *kind).ok_or(BadVerdict("a feedback that there is not"))
+        };
+        let episode = |kept: KeptEpisode| {
+            if usize::from(kept.level) >= LEVELS_MAX {
+                return Err(BadVerdict("an alert of a level that no rule has"));
+            }
+            Ok(Episode {
+                since: EventTime::from_millis(kept.since),
+                level: usize::from(kept.level).min(levels - 1),
+                sequence: kept.sequence,
+                low: kept.low,
+                low_at: EventTime::from_millis(kept.low_at),
+                muted: kept.muted,
+                feedback: kept.feedback.map(feedback).transpose()?,
+            })
+        };
+        Ok(RuleState {
+            held_since: kept.held_since.map(|at| read_back(at, EventTime::MAX)),
+            episode: kept.episode.map(episode).transpose()?,
+            fired_at: kept.fired_at.map(EventTime::from_millis),
+            samples_after: read_back(kept.samples_after, EventTime::MIN),
+            in_band_since: read_back(kept.in_band_since, EventTime::MAX),
+        })
+    }
+
     const IDLE: RuleState = RuleState {
         held_since: [EventTime::MAX; LEVELS_MAX],
         episode: None,
@@ -208,6 +271,7 @@ impl AlertBook {
                     firing: true,
                     severity: severities[episode.level],
                     since: episode.since,
+                    feedback: episode.feedback,
                 }),
                 (None, Some(level)) => Some(AlertStanding {
                     rule: *rule,
@@ -215,6 +279,7 @@ impl AlertBook {
                     severity: severities[level],
                     // The mildest level has held the longest.
                     since: state.held_since[0],
+                    feedback: None,
                 }),
                 (None, None) => None,
             }
@@ -227,12 +292,87 @@ impl AlertBook {
         firing.fold(0, |set, (rule, _)| set | 1 << rule)
     }
 
+    /// Keeps what somebody says with the alerts that fire: of one rule, or of all. Returns the rules,
+    /// each a bit of a set.
+    pub fn note_feedback(&mut self, rule: Option<usize>, feedback: FeedbackKind) -> u64 {
+        let mut noted = 0;
+        for (index, state) in &mut self.rules {
+            if rule.is_none_or(|rule| rule == *index)
+                && let Some(episode) = &mut state.episode
+            {
+                episode.feedback = Some(feedback);
+                noted |= 1 << *index;
+            }
+        }
+        noted
+    }
+
     /// Notes the number under which the beginning of an episode was published.
     pub fn fired_as(&mut self, rule: usize, sequence: u64) {
         let state = self.rules.iter_mut().find(|(known, _)| *known == rule);
         if let Some(episode) = state.and_then(|(_, state)| state.episode.as_mut()) {
             episode.sequence.get_or_insert(sequence);
         }
+    }
+
+    /// What is kept of it over a restart.
+    pub fn keep<'a>(&self, card: &'a Scorecard) -> KeptAlerts<'a> {
+        let id = |rule: usize| card.alerts[rule].id.as_str();
+        let covered = (0..card.alerts.len()).filter(|rule| self.covered & (1 << rule) != 0);
+        let sample = |sample: &Sample| (sample.hour_end.as_millis(), sample.score);
+        KeptAlerts {
+            score: self.score,
+            score_since: written(self.score_since),
+            samples: self.samples.iter().map(sample).collect(),
+            covered: covered.map(id).collect(),
+            rules: self.rules.iter().map(|(rule, state)| (id(*rule), state.keep())).collect(),
+        }
+    }
+
+    /// The book again. Rules that the card does not have any more are forgotten; so is the score's
+    /// past, unless the card is the same: by other rules it would have been another.
+    ///
+    /// # Errors
+    /// When `kept` says what no book can.
+    pub fn restore(
+        kept: KeptAlerts<'_>,
+        card: &Scorecard,
+        same_card: bool,
+    ) -> Result<AlertBook, BadVerdict> {
+        let position = |id: &str| card.alerts.iter().position(|rule| rule.id == id);
+        let mut book = AlertBook::new();
+        if same_card {
+            let sample =
+                |(hour_end, score)| Sample { hour_end: EventTime::from_millis(hour_end), score };
+            book.score = kept.score;
+            book.score_since = kept.score_since.map_or(EventTime::MIN, EventTime::from_millis);
+            book.samples = kept.samples.into_iter().map(sample).collect();
+        }
+        for rule in kept.covered.into_iter().filter_map(position) {
+            book.covered |= 1 << rule;
+        }
+        for (id, state) in kept.rules {
+            if let Some(rule) = position(id) {
+                let levels = card.alerts[rule].severities.len();
+                let state = RuleState::restore(state, levels)?;
+                // The same rule may have become another one; what it held then says nothing now.
+                let state = RuleState {
+                    held_since: if same_card { state.held_since } else { NOT_HELD },
+                    ..state
+                };
+                book.rules.push((rule, state));
+            }
+        }
+        Ok(book)
+    }
+
+    /// Goes on with the score as it is: since the book was kept it has changed within one hour only,
+    /// or that would have been written.
+    pub fn go_on_with(&mut self, score: Option<f64>, now: EventTime) {
+        if self.score.is_none() {
+            self.score_since = now;
+        }
+        self.score = score;
     }
 
     /// Goes over to another card: rules of the same id and kind go on. Returns the ends of published
@@ -265,6 +405,7 @@ impl AlertBook {
                     severity: known.severities[level],
                     change: AlertChange::Resolved { firing_sequence: sequence },
                     evidence: Evidence::None,
+                    feedback: state.episode.and_then(|episode| episode.feedback),
                 });
             }
         }
@@ -279,21 +420,25 @@ impl AlertBook {
 
     /// Looks at every rule; what is to be published is added to `steps`, in the card's order. With
     /// `muted`, a risk that comes up at this very look is the rules' doing and not the account's: it
-    /// is kept quiet until it becomes worse.
+    /// is kept quiet until it becomes worse. Returns whether anything has changed that a later look at
+    /// the same events would not bring again.
     pub fn step(
         &mut self,
         card: &Scorecard,
         moment: &Moment<'_>,
         muted: bool,
         steps: &mut Vec<AlertStep>,
-    ) {
-        self.note_score(card, moment);
+    ) -> bool {
+        let covered_before = self.covered;
+        let mut changed = self.note_score(card, moment);
         self.deadline = EventTime::MAX;
         self.hears_usage = false;
         for (index, rule) in card.alerts.iter().enumerate() {
             let known = self.rules.iter().position(|(known, _)| *known == index);
             let mut state = known.map_or(RuleState::IDLE, |known| self.rules[known].1);
+            let before = state;
             let step = self.step_rule(index, rule, &mut state, moment, muted);
+            changed |= state != before;
             steps.extend(step);
             match known {
                 Some(known) if state == RuleState::IDLE => drop(self.rules.swap_remove(known)),
@@ -302,20 +447,25 @@ impl AlertBook {
                 None => self.rules.push((index, state)),
             }
         }
+        changed || self.covered != covered_before
     }
 
-    /// Takes the samples of the score that was in force up to now.
-    fn note_score(&mut self, card: &Scorecard, moment: &Moment<'_>) {
+    /// Takes the samples of the score that was in force up to now. Returns whether there was one, or
+    /// the score came or went.
+    fn note_score(&mut self, card: &Scorecard, moment: &Moment<'_>) -> bool {
         if self.score == moment.score {
-            return;
+            return false;
         }
         let longest = card.alerts.iter().filter_map(|rule| match rule.kind {
             AlertKind::ScoreDrop { within, .. } => Some(within),
             _ => None,
         });
-        if let (Some(score), Some(longest)) = (self.score, longest.max()) {
+        let longest = longest.max();
+        let mut changed = longest.is_some() && self.score.is_some() != moment.score.is_some();
+        if let (Some(score), Some(longest)) = (self.score, longest) {
             let hour_end = moment.now.floor_to(Span::HOUR);
             if hour_end > self.score_since {
+                changed = true;
                 while self.samples.back().is_some_and(|sample| sample.score <= score) {
                     self.samples.pop_back();
                 }
@@ -328,6 +478,7 @@ impl AlertBook {
         }
         self.score = moment.score;
         self.score_since = moment.now;
+        changed
     }
 
     /// The highest sample of a window that ends now.
@@ -379,6 +530,7 @@ impl AlertBook {
                 muted: true,
                 low: moment.score.unwrap_or(f64::INFINITY),
                 low_at: now,
+                feedback: None,
             });
         }
         let reached = state.reached(rule.hold, now);
@@ -434,6 +586,7 @@ impl AlertBook {
                         muted: false,
                         low,
                         low_at: now,
+                        feedback: None,
                     };
                     state.episode = Some(episode);
                     state.fired_at = Some(now);
@@ -454,6 +607,7 @@ impl AlertBook {
             severity: rule.severities[episode.level],
             change,
             evidence: look.evidence(state),
+            feedback: episode.feedback,
         })
     }
 

@@ -2,6 +2,7 @@
 //!
 //! Time is an argument, and a dwell ends at its own moment: the engine wakes the account for it.
 
+use super::kept::{BadVerdict, KeptBand};
 use crate::engine::scorecard::{AntiFlap, Scorecard, TOLERANCE};
 use crate::engine::time::EventTime;
 
@@ -53,6 +54,54 @@ impl BandState {
             changed_at_score: None,
             pending: None,
         }
+    }
+
+    /// What is kept of it over a restart.
+    pub fn keep<'a>(&self, card: &'a Scorecard) -> KeptBand<'a> {
+        let name = |band: Option<usize>| band.map(|band| card.bands[band].name.as_str());
+        let direction = |direction| match direction {
+            Direction::Worse => 0,
+            Direction::Better => 1,
+            Direction::Unknown => 2,
+        };
+        KeptBand {
+            current: name(self.current),
+            previous: self.previous.map(name),
+            since: self.since.map(EventTime::as_millis),
+            changed_at_score: self.changed_at_score,
+            pending: self.pending.map(|p| (direction(p.direction), p.since.as_millis())),
+        }
+    }
+
+    /// The state again. A band that the card does not have any more is `unknown`, and nothing is
+    /// under way towards or from it.
+    ///
+    /// # Errors
+    /// When `kept` says what no state can.
+    pub fn restore(kept: &KeptBand<'_>, card: &Scorecard) -> Result<BandState, BadVerdict> {
+        let position = |name: Option<&str>| {
+            name.and_then(|name| card.bands.iter().position(|band| band.name == name))
+        };
+        let current = position(kept.current);
+        let pending = match kept.pending {
+            Some((direction, since)) => Some(Pending {
+                direction: match direction {
+                    0 => Direction::Worse,
+                    1 => Direction::Better,
+                    2 => Direction::Unknown,
+                    _ => return Err(BadVerdict("an unknown direction of a band change")),
+                },
+                since: EventTime::from_millis(since),
+            }),
+            None => None,
+        };
+        Ok(BandState {
+            current,
+            previous: kept.previous.map(position),
+            since: kept.since.map(EventTime::from_millis),
+            changed_at_score: kept.changed_at_score,
+            pending: pending.filter(|_| current.is_some()),
+        })
     }
 
     /// The published band; `None` is `unknown`.
@@ -129,6 +178,18 @@ impl BandState {
         let target = score.map(|score| card.band_of(score));
         self.pending = None;
         (always || target != self.current).then(|| self.enter(target, score, now))
+    }
+
+    /// Stands by the band that somebody claims, whatever the score. Only the record is new where it is
+    /// the current one.
+    pub fn impose(&mut self, to: Option<usize>, score: Option<f64>, now: EventTime) -> BandStep {
+        let from = self.current;
+        if to != from {
+            return self.enter(to, score, now);
+        }
+        self.pending = None;
+        self.changed_at_score = score;
+        BandStep { from, to }
     }
 
     /// The same bands by their names in another card; one that is not there becomes `unknown`.

@@ -2,6 +2,7 @@
 
 mod alert;
 mod band;
+mod kept;
 mod reason;
 
 use std::sync::Arc;
@@ -10,7 +11,9 @@ use compact_str::CompactString;
 
 pub use self::alert::{AlertBook, AlertChange, AlertStanding, AlertStep, Evidence, Moment};
 pub use self::band::{BandState, BandStep};
+pub use self::kept::{BadVerdict, KeptAlerts, KeptBand, KeptOverride, KeptPublished};
 pub use self::reason::{Movement, Part, Published};
+use super::event::Override;
 use super::outage::Degraded;
 use super::scorecard::{Scorecard, UNKNOWN_BAND};
 use super::time::EventTime;
@@ -32,6 +35,8 @@ pub struct Verdict {
     pub cause: Cause,
     /// The name of the band left, where it is a band of other rules.
     pub left: Option<CompactString>,
+    /// The override that begins or ends.
+    pub overridden: Option<Arc<Override>>,
     /// The score; `None` where there is none.
     pub score: Option<f64>,
     /// The published band, this decision included; `None` is `unknown`.
@@ -61,6 +66,10 @@ pub enum Cause {
     Score,
     /// The rules': the account is judged by others than before.
     Rules,
+    /// Somebody's who said what the band is.
+    Override,
+    /// It is over what somebody said.
+    OverrideEnded,
 }
 
 impl Cause {
@@ -69,6 +78,8 @@ impl Cause {
         match self {
             Cause::Score => "score",
             Cause::Rules => "rules",
+            Cause::Override => "override",
+            Cause::OverrideEnded => "override_ended",
         }
     }
 }

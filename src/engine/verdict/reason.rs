@@ -1,6 +1,7 @@
 //! Why a score moved: exact differences of contributions, first what moved it most in the direction
 //! it went.
 
+use super::kept::{BadVerdict, KeptPublished};
 use crate::engine::score::{Breakdown, MeasureScore};
 use crate::engine::scorecard::Scorecard;
 
@@ -51,6 +52,25 @@ impl Published {
                 .chain(points(breakdown))
                 .collect(),
         }
+    }
+
+    /// What is kept of it over a restart.
+    pub fn keep(&self) -> KeptPublished {
+        KeptPublished { score: self.score, values_and_points: self.values_and_points.to_vec() }
+    }
+
+    /// The same again, for the card it was published by.
+    ///
+    /// # Errors
+    /// When it is not of that card.
+    pub fn restore(kept: KeptPublished, card: &Scorecard) -> Result<Published, BadVerdict> {
+        if kept.values_and_points.len() != card.measures().count() + parts(card).count() {
+            return Err(BadVerdict("a published verdict that is not of its card"));
+        }
+        Ok(Published {
+            score: kept.score,
+            values_and_points: kept.values_and_points.into_boxed_slice(),
+        })
     }
 
     /// The same in the parts of another card: what has the same id there keeps its points, and the

@@ -101,6 +101,7 @@ fn read_card(fields: &Fields<'_>, text: &str) -> Option<Scorecard> {
         id: id?.to_string(),
         description: description?.trim().to_string(),
         hash: format!("{:032x}", xxhash_rust::xxh3::xxh3_128(text.as_bytes())),
+        text: text.into(),
         combine: combine?,
         redistribute: redistribute?,
         dimensions: dimensions?,
