@@ -395,11 +395,12 @@ impl Engine {
             // The deadline may now be earlier than anything asks for; waking finds out.
             let mut deadline = self.accounts[slot as usize].deadline;
             let mut moved = false;
-            let rules = Arc::clone(&self.rules);
-            let plan = &rules.sets()[self.accounts[slot as usize].set as usize].plan;
-            for measure in &plan.fed_by[source as usize] {
-                if plan.scored[*measure] {
-                    let (until, measure_moved) = self.read(slot, *measure);
+            let fed = self.set_of(slot).plan.fed_by[source as usize].len();
+            for nth in 0..fed {
+                let plan = &self.set_of(slot).plan;
+                let measure = plan.fed_by[source as usize][nth];
+                if plan.scored[measure] {
+                    let (until, measure_moved) = self.read(slot, measure);
                     deadline = deadline.min(until);
                     moved |= measure_moved;
                 }
@@ -819,7 +820,8 @@ impl Engine {
         // Where no measure moved, only the end of a grace, of a dwell or of an alert's clock has
         // anything to say. Most looks are of the kind that an event in the meantime has made
         // unnecessary.
-        if moved || verdict_deadline <= self.clocks.now || card.grace > Span::ZERO {
+        let grace_was_on = self.clocks.now <= account.grace_ends(card);
+        if moved || verdict_deadline <= self.clocks.now || grace_was_on {
             self.judge(slot);
         } else {
             account.deadline = account.deadline.min(verdict_deadline);
@@ -843,22 +845,28 @@ impl Engine {
         moved
     }
 
-    /// Reads one measure; returns when it can change without an event, and whether it has changed.
+    /// Reads one measure; returns when it can change without an event, and whether it has changed, as
+    /// far as score, gates or alerts can notice.
     fn read(&mut self, slot: u32, measure: usize) -> (EventTime, bool) {
         let account = &mut self.accounts[slot as usize];
         let plan = &self.rules.sets()[account.set as usize].plan;
         let reading = account.aggregate.read(measure, plan, &self.clocks);
-        let until = match reading.value {
-            Some(value) if value >= plan.settled_from[measure] => EventTime::MAX,
-            _ => reading.until,
-        };
+        let until = plan.unnoticed_until(measure, reading.value, reading.until);
         let known = &mut account.measures[measure];
         // The same value has the same sub-score: no need to ask the curve.
         if reading.value.is_some() && reading.value == known.value() {
             return (until, false);
         }
-        let found = MeasureScore::new(&plan.measures[measure], reading.value, reading.absence);
-        let moved = found != *known;
+        let rule = &plan.measures[measure];
+        let found = MeasureScore::new(rule, reading.value, reading.absence);
+        let moved = match (found.value(), known.value()) {
+            // What is only compared with thresholds moves when it passes one.
+            (Some(now), Some(before)) => {
+                (rule.weight != 0.0 && found.sub_score() != known.sub_score())
+                    || !plan.on_same_sides(measure, now, before)
+            }
+            _ => found != *known,
+        };
         self.warmed |= moved && known.status() == MeasureStatus::WarmingUp;
         *known = found;
         (until, moved)
@@ -874,9 +882,9 @@ impl Engine {
     /// that name: then it is left whatever the score.
     fn judge_for(&mut self, slot: u32, cause: Cause, left: Option<CompactString>) {
         self.warmed = false;
-        let rules = Arc::clone(&self.rules);
-        let card = &*rules.sets()[self.accounts[slot as usize].set as usize].card;
         let grace_ends = self.fill_breakdown(slot);
+        let rules = &*self.rules;
+        let card = &*rules.sets()[self.accounts[slot as usize].set as usize].card;
         let in_grace = self.clocks.now < grace_ends;
         let account = &mut self.accounts[slot as usize];
         let band_before = account.band;

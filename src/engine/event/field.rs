@@ -6,6 +6,7 @@ use super::super::time::{EventTime, TimeError};
 use super::Currency;
 use super::decimal::{self, IntegerError};
 use super::error::{DecodeError, ReasonCode, expected_names, shown};
+use super::flat;
 
 /// The longest text of any field, in bytes: ids and names are short, and each costs memory for as
 /// long as its window lasts.
@@ -233,9 +234,8 @@ impl<'a> Value<'a> {
         if !self.text.starts_with("\"") {
             return Err(self.unexpected(ReasonCode::WrongType, "a text"));
         }
-        let inside = &self.text[1..self.text.len() - 1];
-        if !inside.as_bytes().contains(&b'\\') {
-            return Ok(Cow::Borrowed(inside));
+        if flat::is_plain(self.text) {
+            return Ok(Cow::Borrowed(&self.text[1..self.text.len() - 1]));
         }
         // The object's parser has skipped this text and found its form right: all that can still be
         // wrong is half of a surrogate pair.

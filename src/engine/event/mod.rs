@@ -8,6 +8,7 @@ mod decimal;
 mod decode;
 mod error;
 mod field;
+mod flat;
 mod judgement;
 mod object;
 mod payment;

@@ -1,6 +1,7 @@
 //! One JSON object taken apart: the raw text of each known top-level field, nothing read yet.
 //!
-//! Values are skipped, not built, without recursion. Unknown fields cost the skip only.
+//! Values are skipped, not built, without recursion. Unknown fields cost the skip only. What `flat`
+//! can take apart does not get to the parser here.
 
 use std::fmt;
 
@@ -9,6 +10,7 @@ use serde_json::value::RawValue;
 
 use super::error::{DecodeError, ReasonCode, shown};
 use super::field::Field;
+use super::flat;
 
 /// The deepest nesting of objects and lists a record may have, the record itself included. No field
 /// needs more than two levels; the rest is room for producers' own unknown fields.
@@ -20,11 +22,15 @@ pub(super) fn fields<'a, const N: usize>(
     names: &[&'static str; N],
 ) -> Result<[Field<'a>; N], DecodeError> {
     let mut fields = names.map(Field::absent);
-    fill(&mut fields, json)?;
+    if !flat::fill(&mut fields, json) {
+        fields = names.map(Field::absent);
+        fill_parsed(&mut fields, json)?;
+    }
     Ok(fields)
 }
 
-fn fill<'a>(fields: &mut [Field<'a>], json: &'a str) -> Result<(), DecodeError> {
+/// The same by the JSON parser, whatever the object looks like.
+pub(super) fn fill_parsed<'a>(fields: &mut [Field<'a>], json: &'a str) -> Result<(), DecodeError> {
     let mut fault = None;
     let mut deserializer = serde_json::Deserializer::from_str(json);
     deserializer

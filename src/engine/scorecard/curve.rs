@@ -49,6 +49,14 @@ impl Curve {
             Curve::Map(_) => None,
         }
     }
+
+    /// The value up to which the curve is flat; `None` if there is no such value.
+    pub fn flat_until(&self) -> Option<f64> {
+        match self {
+            Curve::Piecewise(points) | Curve::Steps(points) => points.first().map(|(at, _)| *at),
+            Curve::Map(_) => None,
+        }
+    }
 }
 
 fn interpolate(points: &[(f64, f64)], value: f64) -> f64 {

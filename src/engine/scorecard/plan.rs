@@ -3,7 +3,7 @@
 //! Measures that need the same thing (same panes, same filter) share one store. The plan is
 //! compiled once from a scorecard; accounts hold bare data and are read through it.
 
-use super::{Filter, Measure, MeasureKind, Scorecard};
+use super::{AlertKind, Filter, Measure, MeasureKind, Scorecard, TOLERANCE};
 use crate::engine::event::Source;
 use crate::engine::time::{EventTime, Span};
 
@@ -155,6 +155,11 @@ pub struct Plan {
     pub scored: Vec<bool>,
     /// For measures that only grow with time: the value past which the score cannot notice.
     pub settled_from: Vec<f64>,
+    /// For measures that only grow with time: up to which value the score cannot notice either, and
+    /// the length of one step. Below 0 where there is no such value.
+    pub flat_until: Vec<(f64, Span)>,
+    /// The numbers that gates and alerts compare each measure's value with.
+    pub thresholds: Vec<Vec<f64>>,
     /// How long settled tickets and invoices are kept for late statuses.
     pub item_horizon: Span,
     /// How far back tickets must be held for the windows over them.
@@ -189,6 +194,23 @@ impl Plan {
             plan.measures.push(measure.clone());
             plan.scored.push(measure.weight != 0.0);
             plan.settled_from.push(settled_from(measure));
+            plan.flat_until.push(flat_until(measure));
+            plan.thresholds.push(Vec::new());
+        }
+        for rule in &card.alerts {
+            match &rule.kind {
+                AlertKind::Measure { measure, values, .. } => {
+                    plan.thresholds[*measure].extend(values);
+                }
+                AlertKind::Opportunity { measure, value, .. } => {
+                    plan.thresholds[*measure].push(*value);
+                }
+                AlertKind::ScoreDrop { .. }
+                | AlertKind::BandEntered { .. }
+                | AlertKind::Silence { .. }
+                | AlertKind::RenewalAtRisk { .. }
+                | AlertKind::Coverage { .. } => {}
+            }
         }
         let alert_measures = card.alerts.iter().filter_map(|rule| rule.kind.measure());
         for (measure, threshold) in alert_measures {
@@ -202,7 +224,12 @@ impl Plan {
                 // Past the threshold by a whole unit no comparison with it changes any more.
                 let settled_from = &mut plan.settled_from[measure];
                 *settled_from = settled_from.max(threshold + 1.0);
+                plan.thresholds[measure].push(threshold);
             });
+        }
+        for ((until, _), thresholds) in plan.flat_until.iter_mut().zip(&plan.thresholds) {
+            // Short of every threshold by a whole unit, as above.
+            *until = thresholds.iter().fold(*until, |until, at| until.min(at - 1.0)).floor();
         }
         plan
     }
@@ -305,6 +332,21 @@ fn settled_from(measure: &Measure) -> f64 {
     }
 }
 
+/// See [`Plan::flat_until`]; thresholds not yet minded.
+fn flat_until(measure: &Measure) -> (f64, Span) {
+    let unit = match measure.kind {
+        MeasureKind::UsageDaysSinceLast
+        | MeasureKind::PaymentOverdueDays
+        | MeasureKind::AccountAgeDays => Span::DAY,
+        MeasureKind::SupportOldestOpenHours => Span::HOUR,
+        _ => return (-1.0, Span::ZERO),
+    };
+    match measure.curve.flat_until() {
+        Some(value) if measure.stale_after.is_none() => (value.min(100_000.0), unit),
+        _ => (-1.0, unit),
+    }
+}
+
 /// The sources whose events can change a measure's value; the first holds its events. A change of
 /// profile, or of the account's first event, has everything read again and is not listed here.
 pub fn fed_by(kind: MeasureKind) -> &'static [Source] {
@@ -323,6 +365,34 @@ pub fn fed_by(kind: MeasureKind) -> &'static [Source] {
         | PaymentFailed | PaymentReminders | PaymentDisputes | PaymentGrowth => &[Source::Payment],
         SurveyNps | SurveyCsat | SurveyCes | SurveyAssessment => &[Source::Survey],
         AccountDaysToRenewal | AccountAgeDays => &[Source::Profile],
+    }
+}
+
+impl Plan {
+    /// Whether score, gates and alerts see two values of a measure alike, as far as thresholds go.
+    pub fn on_same_sides(&self, measure: usize, one: f64, other: f64) -> bool {
+        let side = |value: f64, at: f64| (value < at - TOLERANCE, value > at + TOLERANCE);
+        // Values that lie nearer to a threshold's rim than rounding reaches are told apart.
+        self.thresholds[measure].iter().all(|at| {
+            let far = |value: f64| ((value - at).abs() - TOLERANCE).abs() > TOLERANCE / 1e3;
+            side(one, *at) == side(other, *at) && far(one) && far(other)
+        })
+    }
+
+    /// Until when score, gates and alerts cannot notice that a measure grows which has this
+    /// value until then.
+    pub fn unnoticed_until(
+        &self,
+        measure: usize,
+        value: Option<f64>,
+        until: EventTime,
+    ) -> EventTime {
+        let (flat_until, unit) = self.flat_until[measure];
+        match value {
+            Some(value) if value >= self.settled_from[measure] => EventTime::MAX,
+            Some(value) if value <= flat_until => until + unit * (flat_until - value) as i64,
+            _ => until,
+        }
     }
 }
 
