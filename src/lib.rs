@@ -9,11 +9,12 @@
 //! `worker` polls, works and commits through the `broker` trait, behind which `kafka` stands; `view`
 //! holds what has been committed, for `http` to show; `app` wires them together from a `config`.
 //! Beside that stand the tools for authors of scorecards: `preset`, `card_test`, `explain`,
-//! `compare` and `schema`.
+//! `compare`, `backtest` and `schema`.
 
 pub mod engine;
 
 pub mod app;
+pub mod backtest;
 pub mod broker;
 pub mod card_test;
 pub mod checkpoint;

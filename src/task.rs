@@ -35,6 +35,10 @@ const BUFFER_RECORDS_MAX: usize = 2_048;
 /// large, and there are many tasks.
 const BUFFER_BYTES_MAX: usize = 8 << 20;
 
+/// Most reports that go out in one commit but for those with a decision; at midnight many accounts
+/// change, and a transaction has to end in time.
+const REPORTS_PER_COMMIT_MAX: usize = 10_000;
+
 /// What drives task time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TaskTime {
@@ -119,6 +123,8 @@ pub struct Task<R> {
     committed_offsets: Vec<Processed>,
     /// Whether offsets moved since the last commit.
     moved: bool,
+    /// Whether task time has reached the instant from which on there is anything to publish.
+    publishes: bool,
     /// Whether time alone may have changed a report since the last commit, or made one due.
     stirred: bool,
     checkpoints: Checkpoints,
@@ -236,6 +242,7 @@ impl<R: InputRecord> Task<R> {
             tried_offsets: Vec::new(),
             committed_offsets: Vec::new(),
             moved: false,
+            publishes: false,
             stirred: false,
             checkpoints,
             checkpoint_due: false,
@@ -265,6 +272,7 @@ impl<R: InputRecord> Task<R> {
         let rules = Arc::clone(task.engine.rules());
         task.engine = engine;
         task.cards_written = cards;
+        task.publishes = marker.now >= marker.publish_from;
         let until = |feed: &Feed<R>| {
             let from = resumptions.iter().find(|from| from.source == feed.source);
             from.map_or(feed.next, |from| from.live_from)
@@ -722,6 +730,14 @@ impl<R: InputRecord> Task<R> {
         shown: impl Fn(&Snapshot) -> bool,
     ) {
         let publishes = self.engine.now() >= self.publish_from;
+        if publishes && !self.publishes {
+            self.publishes = true;
+            // What was set in silence is news to whoever reads the scores.
+            for account_id in self.engine.account_ids() {
+                self.scores.defer(account_id.into(), now);
+            }
+        }
+        let mut reports = 0;
         let mut touched = Vec::new();
         self.engine.drain_touched(|snapshot| touched.push(snapshot));
         for snapshot in touched {
@@ -731,14 +747,20 @@ impl<R: InputRecord> Task<R> {
             if publishes {
                 let judged = self.judged.contains(&snapshot.account_id);
                 let interval = self.settings.scores_min_interval;
-                if self.scores.may_publish(&snapshot.account_id, judged, now, interval) {
+                let account_id = &snapshot.account_id;
+                if reports >= REPORTS_PER_COMMIT_MAX && !judged {
+                    self.scores.defer(account_id.clone(), now);
+                } else if self.scores.may_publish(account_id, judged, now, interval) {
+                    reports += 1;
                     let record = score_record(&snapshot);
                     self.write(record);
                 }
             }
             self.snapshots.push(snapshot);
         }
-        for account_id in self.scores.take_due(now) {
+        for account_id in
+            self.scores.take_due(now, REPORTS_PER_COMMIT_MAX - reports.min(REPORTS_PER_COMMIT_MAX))
+        {
             if let Some(snapshot) = self.engine.snapshot(&account_id) {
                 let record = score_record(&snapshot);
                 self.write(record);
@@ -964,9 +986,17 @@ impl ScoreLog {
         self.due.first().is_some_and(|(at, _)| *at <= now)
     }
 
-    fn take_due(&mut self, now: EventTime) -> Vec<CompactString> {
+    /// Has an account's report go out as soon as there is room for it.
+    fn defer(&mut self, account_id: CompactString, now: EventTime) {
+        if self.waiting.insert(account_id.clone()) {
+            self.due.insert((now, account_id));
+        }
+    }
+
+    /// At most `max` of the accounts whose report may go out by now.
+    fn take_due(&mut self, now: EventTime, max: usize) -> Vec<CompactString> {
         let mut due = Vec::new();
-        while self.is_due(now) {
+        while due.len() < max && self.is_due(now) {
             let (at, account_id) = self.due.pop_first().expect("just looked at");
             self.waiting.remove(&account_id);
             // A band change may have sent the report in the meantime.

@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use barometer::engine::event::{DecodeLimits, decode};
+use barometer::engine::outage::OperatorAlert;
 use barometer::engine::rules::Rules;
 use barometer::engine::scorecard::Scorecard;
 use barometer::engine::snapshot::{self, KeptAccount, Stamp};
@@ -18,7 +19,7 @@ use barometer::engine::{Change, Engine};
 use serde_json::Value;
 
 use histories::harness::check;
-use histories::{Arrival, Case, cases};
+use histories::{Arrival, Case, cases, cases_with_outages, cases_with_overrides};
 
 const HOUR_MS: i64 = 3_600_000;
 const DAY_MS: i64 = 24 * HOUR_MS;
@@ -36,6 +37,10 @@ struct Lives {
     fault: Fault,
     /// Whether an account is written with its first event.
     writes_new: bool,
+    /// The outage guard, where there is one, and its counts as of the last commit.
+    guard: Option<(Vec<u8>, [u64; 4])>,
+    /// What the operators of the sources were told.
+    outages: Vec<OperatorAlert>,
 }
 
 /// A mistake made on purpose, which the properties have to notice.
@@ -116,7 +121,15 @@ impl Lives {
             taken: Vec::new(),
             fault: Fault::None,
             writes_new: false,
+            guard: None,
+            outages: Vec::new(),
         }
+    }
+
+    fn with_outage_guard(mut self) -> Lives {
+        self.engine = self.engine.with_outage_guard();
+        self.guard = Some((Vec::new(), [0; 4]));
+        self
     }
 
     fn feed(&mut self, arrival: &Arrival) {
@@ -132,6 +145,7 @@ impl Lives {
     }
 
     fn listen(&mut self) {
+        self.outages.extend(std::iter::from_fn(|| self.engine.poll_operator_alert()));
         while let Some(verdict) = self.engine.poll_verdict() {
             let head = (verdict.sequence, verdict.at, verdict.decision);
             let score = (verdict.score, verdict.previous_score, verdict.coverage);
@@ -160,6 +174,12 @@ impl Lives {
                 self.kept.insert(account_id, (bytes, self.taken.len()));
             }
         }
+        if let Some((bytes, came)) = &mut self.guard {
+            if let Some(kept) = self.engine.keep_guard() {
+                *bytes = snapshot::seal(b"guard", &kept);
+            }
+            *came = self.engine.guard_came().expect("there is a guard");
+        }
     }
 
     /// Memory is lost, and made anew from what was kept and the records that came after.
@@ -173,6 +193,10 @@ impl Lives {
         let now = self.engine.now();
         self.engine = Engine::with_rules(Arc::clone(&rules), EventTime::from_millis(0));
         self.engine.know_card(Arc::clone(&self.card));
+        if let Some((bytes, came)) = &self.guard {
+            let kept = snapshot::open(b"guard", bytes).expect("as it was written");
+            self.engine.restore_guard(kept, *came);
+        }
         for (account_id, (bytes, taken)) in &self.kept {
             let kept: KeptAccount<'_> =
                 snapshot::open(account_id.as_bytes(), bytes).expect("as it was written");
@@ -257,6 +281,33 @@ fn goes_on(case: &Case, fault: Fault) -> Result<(), String> {
     same("verdicts", &steady.said, &crashing.said)
 }
 
+/// The same through outages of sources, with a few crashes: the fleets have many events.
+fn goes_on_through_outages(case: &Case) -> Result<(), String> {
+    let mut steady = Lives::new(case).with_outage_guard();
+    let mut crashing = Lives::new(case).with_outage_guard();
+    let every = case.arrivals.len() / 7 + 1;
+    let first = usize::from(case.choices[0]);
+    for (index, arrival) in case.arrivals.iter().enumerate() {
+        steady.feed(arrival);
+        crashing.feed(arrival);
+        if (index + first) % every == 0 {
+            crashing.commit(|| index % 3 == 0);
+            crashing.crash();
+            same("reports after a crash", &steady.reports(), &crashing.reports())?;
+        }
+    }
+    let end = case.arrivals.last().map_or(0, |arrival| arrival.record_time_ms);
+    for span in [HOUR_MS, 2 * DAY_MS, 20 * DAY_MS] {
+        steady.advance_to(end + span);
+        crashing.advance_to(end + span);
+        crashing.commit(|| false);
+        crashing.crash();
+        same("reports at the end", &steady.reports(), &crashing.reports())?;
+    }
+    same("outages", &steady.outages, &crashing.outages)?;
+    same("verdicts", &steady.said, &crashing.said)
+}
+
 fn same<T: PartialEq + std::fmt::Debug>(what: &str, one: &T, other: &T) -> Result<(), String> {
     if one == other {
         return Ok(());
@@ -277,6 +328,16 @@ fn a_crash_changes_nothing_in_short_histories() {
 #[test]
 fn a_crash_changes_nothing_in_dense_histories() {
     check(40, cases(250), |case| goes_on(case, Fault::None));
+}
+
+#[test]
+fn a_crash_changes_nothing_of_what_people_said() {
+    check(300, cases_with_overrides(60), |case| goes_on(case, Fault::None));
+}
+
+#[test]
+fn a_crash_changes_nothing_through_outages() {
+    check(20, cases_with_outages(), goes_on_through_outages);
 }
 
 /// Rules that a card could have been changed to: other windows and curves where that makes a good card.

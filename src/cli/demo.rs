@@ -96,6 +96,8 @@ pub fn demo(args: &DemoArgs) -> Result<(), CliError> {
     let mut config = loaded.config;
     // Nothing is ever restored from the embedded broker, and simulated time runs fast.
     config.engine.checkpoint_interval = Span::LONGEST;
+    // At four days a second the milliseconds that a record is on its way are hours without events.
+    config.engine.outage_guard = false;
     super::start_logging(&config)?;
     let (card, warnings) =
         app::load_scorecard(&config.scorecards[0].file).map_err(CliError::Usage)?;

@@ -15,7 +15,7 @@ use crate::config::{Config, Overrides};
 use crate::engine::time::{EventTime, Span};
 use crate::kafka::EventWriter;
 use crate::partitioner::Partitioner;
-use crate::simulate::line::Lines;
+use crate::simulate::line::{Lines, truth_line};
 use crate::simulate::{Fleet, FleetSettings};
 
 /// Longest wait for the last events to be acknowledged.
@@ -57,6 +57,12 @@ pub struct GenerateArgs {
     /// Partitions that the envelopes' records are put in
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(i32).range(1..=10_000))]
     partitions: i32,
+    /// Also write who left and when to this file, as `backtest` reads it
+    #[arg(long, value_name = "FILE")]
+    truth: Option<PathBuf>,
+    /// Days after the last event that the truth knows of
+    #[arg(long, value_name = "DAYS", default_value_t = 90, requires = "truth")]
+    truth_ahead: u32,
 }
 
 pub fn generate(args: &GenerateArgs) -> Result<(), CliError> {
@@ -75,10 +81,26 @@ pub fn generate(args: &GenerateArgs) -> Result<(), CliError> {
     });
     let until = start + span;
     match (&args.bootstrap, &args.output) {
-        (Some(bootstrap), _) => to_kafka(args, bootstrap, &mut fleet, until),
-        (None, Some(path)) => to_file(args, path, &mut fleet, until),
+        (Some(bootstrap), _) => to_kafka(args, bootstrap, &mut fleet, until)?,
+        (None, Some(path)) => to_file(args, path, &mut fleet, until)?,
         (None, None) => unreachable!("the flags are a required group"),
     }
+    match &args.truth {
+        Some(path) => write_truth(path, fleet, until + Span::days(i64::from(args.truth_ahead))),
+        None => Ok(()),
+    }
+}
+
+/// Lets the fleet live on until `known_until`, unheard, and says who left.
+fn write_truth(path: &Path, mut fleet: Fleet, known_until: EventTime) -> Result<(), CliError> {
+    while fleet.next_event_before(known_until).is_some() {}
+    let name = path.display();
+    let error = |error: io::Error| CliError::Failure(format!("{name}: cannot be written: {error}"));
+    let mut out = BufWriter::new(File::create(path).map_err(error)?);
+    for truth in fleet.truth() {
+        writeln!(out, "{}", truth_line(&truth, known_until)).map_err(error)?;
+    }
+    out.flush().map_err(error)
 }
 
 fn to_file(

@@ -1,5 +1,6 @@
 //! The command line: one file a command.
 
+mod backtest;
 mod check;
 mod compare;
 mod demo;
@@ -51,6 +52,8 @@ enum Command {
     Check(check::CheckArgs),
     /// Puts one history through two scorecards and tells where they differ
     Compare(compare::CompareArgs),
+    /// Judges a history by who really left: alerts in time, right and repeated, band changes, scores
+    Backtest(backtest::BacktestArgs),
     /// Explains one account's score: its parts, what moved it, what would lift it
     Explain(explain::ExplainArgs),
     /// Runs the tests that stand in scorecards, or in files of their own
@@ -91,6 +94,7 @@ pub fn main() -> ExitCode {
         Command::Replay(args) => replay::replay(&args),
         Command::Generate(args) => generate::generate(&args),
         Command::Check(args) => check::check(&args),
+        Command::Backtest(args) => backtest::backtest(&args),
         Command::Compare(args) => compare::compare(&args),
         Command::Explain(args) => explain::explain(&args),
         Command::Init(args) => init::init(&args),

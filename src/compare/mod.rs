@@ -4,26 +4,21 @@
 //! Each record is decoded once and given to both engines. What is counted is what they publish; the
 //! bands are compared at the end. Where the history comes from is somebody else's.
 
+mod tally;
 mod text;
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
-use compact_str::CompactString;
 use serde::Serialize;
 
 use crate::engine::Engine;
 use crate::engine::event::Event;
 use crate::engine::scorecard::{Scorecard, UNKNOWN_BAND};
 use crate::engine::time::{EventTime, Span};
-use crate::engine::verdict::{AlertChange, Decision, Verdict, band_name};
+use crate::engine::verdict::band_name;
 
+pub use tally::{Counts, FLAP_WITHIN, MONTH, Tally, per_100_accounts_month, share};
 pub use text::text;
-
-/// A change of band that is taken back within this time is a flap.
-pub const FLAP_WITHIN: Span = Span::days(14);
-/// What "a month" is in rates.
-const MONTH: Span = Span::days(30);
 
 /// Two engines while the history goes through them.
 #[derive(Debug)]
@@ -39,32 +34,7 @@ pub struct Comparison {
 struct Side {
     card: Arc<Scorecard>,
     engine: Engine,
-    counts: Counts,
-    /// Each account's last change from one band to another, to see it taken back.
-    last_changes: HashMap<CompactString, LastChange>,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct LastChange {
-    from: usize,
-    at: EventTime,
-}
-
-/// What one card would have published.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Counts {
-    /// All changes of band, from and to `unknown` too.
-    pub band_changes: u64,
-    /// Those from one band of the card to another.
-    pub between_bands: u64,
-    /// Those of them that the account's next change took back within [`FLAP_WITHIN`].
-    pub reversed: u64,
-    /// Alerts that fired.
-    pub alerts_fired: u64,
-    /// Records that said of a firing alert that it became worse.
-    pub alerts_escalated: u64,
-    /// Alerts that ended.
-    pub alerts_resolved: u64,
+    tally: Tally,
 }
 
 /// What came of it.
@@ -220,35 +190,13 @@ fn days(instant: EventTime) -> f64 {
 impl Side {
     fn new(card: Arc<Scorecard>) -> Side {
         let engine = Engine::new(Arc::clone(&card), EventTime::MIN);
-        Side { card, engine, counts: Counts::default(), last_changes: HashMap::new() }
+        Side { card, engine, tally: Tally::default() }
     }
 
     /// Counts what was decided since the last time.
     fn count(&mut self) {
         while let Some(verdict) = self.engine.poll_verdict() {
-            match verdict.decision {
-                Decision::BandChange { from, to } => self.count_band_change(&verdict, from, to),
-                Decision::Alert(step) => match step.change {
-                    AlertChange::Fired => self.counts.alerts_fired += 1,
-                    AlertChange::Escalated { .. } => self.counts.alerts_escalated += 1,
-                    AlertChange::Resolved { .. } => self.counts.alerts_resolved += 1,
-                },
-            }
-        }
-    }
-
-    fn count_band_change(&mut self, verdict: &Verdict, from: Option<usize>, to: Option<usize>) {
-        self.counts.band_changes += 1;
-        let (Some(from), Some(to)) = (from, to) else {
-            // What a band was before nothing was known says nothing about flapping.
-            self.last_changes.remove(&verdict.account_id);
-            return;
-        };
-        self.counts.between_bands += 1;
-        let change = LastChange { from, at: verdict.at };
-        let before = self.last_changes.insert(verdict.account_id.clone(), change);
-        if before.is_some_and(|last| last.from == to && verdict.at.since(last.at) <= FLAP_WITHIN) {
-            self.counts.reversed += 1;
+            self.tally.take(&verdict);
         }
     }
 
@@ -267,16 +215,20 @@ impl Side {
     }
 
     fn outcome(self, account_months: f64) -> CardOutcome {
-        let per_month =
-            |count: u64| (account_months > 0.0).then(|| 100.0 * count as f64 / account_months);
-        let Counts { between_bands, reversed, .. } = self.counts;
+        let counts = self.tally.counts();
         CardOutcome {
             scorecard: self.card.id.clone(),
             scorecard_hash: self.card.hash.clone(),
-            counts: self.counts,
-            band_changes_per_100_accounts_month: per_month(self.counts.band_changes),
-            alerts_per_100_accounts_month: per_month(self.counts.alerts_fired),
-            flap_rate: (between_bands > 0).then(|| reversed as f64 / between_bands as f64),
+            counts,
+            band_changes_per_100_accounts_month: per_100_accounts_month(
+                counts.band_changes,
+                account_months,
+            ),
+            alerts_per_100_accounts_month: per_100_accounts_month(
+                counts.alerts_fired,
+                account_months,
+            ),
+            flap_rate: counts.flap_rate(),
         }
     }
 }

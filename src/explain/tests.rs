@@ -206,7 +206,7 @@ alerts:
         "dana says it is red until 2026-01-21T00:00:00Z: the sponsor left\n",
         "an outage holds the clock of: usage\n",
         "\nalerts\n  few_users: pending, warning, since 2026-01-08T00:00:00Z\n  \
-         went_red: firing, critical, since 2026-01-08T00:00:00Z (acknowledged)\n",
+         went_red: firing, critical, since 2026-01-01T00:00:00Z (acknowledged)\n",
     ] {
         assert!(told.contains(line), "no {line:?} in\n{told}");
     }

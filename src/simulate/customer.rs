@@ -2,13 +2,13 @@
 //!
 //! A customer wakes at every local midnight to plan the day, and at the start of every stretch of
 //! usage on the days it works. Everything else is a function of the seed and the day, so the state
-//! is 120 bytes.
+//! is some 130 bytes.
 
 use super::dice::{Dice, Purpose};
 use super::fleet::FleetSettings;
 use super::happening::{Outbox, What};
 use super::profile::Profile;
-use super::story::{Course, Story, hazard_per_day};
+use super::story::{Course, draw_length, hazard_per_day};
 use super::{payments, surveys, tickets, usage};
 use crate::engine::event::{Currency, ProfileStatus};
 use crate::engine::time::{EventTime, Span};
@@ -36,6 +36,8 @@ pub(super) struct Customer {
     features: u16,
     standing: Standing,
     sequence: u32,
+    /// Sum of the chances of leaving of all days so far.
+    hazard: f32,
     today: Today,
 }
 
@@ -95,6 +97,9 @@ const WOBBLE: f64 = 0.1;
 /// How often a week is quiet (a holiday, a trade fair), and how much usage is left then.
 const QUIET_WEEK_CHANCE: f64 = 0.03;
 const QUIET_WEEK_USAGE: f64 = 0.4;
+/// How much usage is left on days on which most offices are closed, and in a summer holiday.
+const HOLIDAY_USAGE: f64 = 0.1;
+const AUGUST_USAGE: f64 = 0.3;
 /// How much of the users and the usage a growing account has at first.
 const GROWTH_FROM: f64 = 0.55;
 /// How often a growing account looks at its seats.
@@ -115,12 +120,9 @@ impl Customer {
         let users = 3 + (58.0 * skewed * skewed) as u16;
         let first_day = day_at(settings.start + utc_offset);
         let story = settings.stories.at(place_of(index, settings.seed));
-        let length_days = match story {
-            Story::Bleeding => dice.between(60, 120),
-            Story::LatePayer => dice.between(120, 180),
-            Story::AngryThenRecovered => dice.between(12, 24),
-            Story::Healthy | Story::Growing | Story::Silent => 1,
-        } as u16;
+        let length_days = draw_length(story, &mut dice) as u16;
+        let stays =
+            Dice::new(settings.seed, index, Purpose::Fate, 0).chance(story.share_that_stays());
         let onset_days = &settings.onset_days;
         let onset_after = dice.between(
             i64::from(*onset_days.start()),
@@ -145,6 +147,7 @@ impl Customer {
                 first_day,
                 onset_day: first_day + onset_after as i32,
                 length_days,
+                stays,
             },
             renewal_at: started_at + CONTRACT * contracts,
             utc_offset,
@@ -152,6 +155,7 @@ impl Customer {
             features: draw_features(&mut dice),
             standing: Standing::Active,
             sequence: 0,
+            hazard: 0.0,
             today: Today::NONE,
         };
         customer.seats = customer.seats_on(first_day);
@@ -196,7 +200,10 @@ impl Customer {
             self.put_profile(now, ProfileStatus::Active, &mut dice, outbox);
         }
         let days_to_renewal = self.renewal_at.since(now).whole_days();
-        if dice.chance(hazard_per_day(f64::from(self.today.health), days_to_renewal)) {
+        let at_risk = self.course.at_risk(f64::from(self.today.health));
+        let hazard = hazard_per_day(at_risk, days_to_renewal);
+        self.hazard += hazard as f32;
+        if dice.chance(hazard) {
             let at = self.working_moment(day, &mut dice).max(now + Span::SECOND);
             self.standing = Standing::Leaving { at };
             self.put_profile(at, ProfileStatus::Churned, &mut dice, outbox);
@@ -258,6 +265,7 @@ impl Customer {
         let quiet = Dice::new(settings.seed, self.index, Purpose::QuietWeek, week_number)
             .chance(QUIET_WEEK_CHANCE);
         let quietness = if quiet { QUIET_WEEK_USAGE } else { 1.0 };
+        let quietness = quietness * self.left_by_holidays(date, settings.seed);
         let usage_events =
             self.events_per_day(settings) * weekday * usage_level * growth * quietness;
         Today {
@@ -269,6 +277,34 @@ impl Customer {
             usage_events: usage_events as f32,
             active_users: (f64::from(self.users) * users_left).ceil() as u16,
             features_in_use: self.features_in_use(usage_level),
+        }
+    }
+
+    /// The share of usage that holidays leave on a local day.
+    fn left_by_holidays(&self, date: jiff::civil::Date, seed: u64) -> f64 {
+        // The turn of the year belongs to the year that ends.
+        let year = if date.month() == 1 { date.year() - 1 } else { date.year() };
+        let mut dice = Dice::new(seed, self.index, Purpose::Holidays, i64::from(year));
+        let (from, until) = (dice.between(19, 24), dice.between(1, 6));
+        let turn_of_year = match (date.month(), i64::from(date.day())) {
+            (12, day) => day >= from,
+            (1, day) => day <= until,
+            _ => false,
+        };
+        // Europe goes on holiday in August, some offices all at once.
+        let weeks = dice.between(1, 3);
+        let first = dice.between(1, 31 - 7 * weeks);
+        let is_european = Span::ZERO <= self.utc_offset && self.utc_offset <= Span::hours(2);
+        let in_august = is_european
+            && dice.chance(0.5)
+            && date.month() == 8
+            && (first..first + 7 * weeks).contains(&i64::from(date.day()));
+        match (date.month(), date.day()) {
+            (12, 25 | 26) | (1, 1) => 0.02,
+            _ if turn_of_year => HOLIDAY_USAGE,
+            (5, 1) => HOLIDAY_USAGE,
+            _ if in_august => AUGUST_USAGE,
+            _ => 1.0,
         }
     }
 
@@ -351,6 +387,11 @@ impl Customer {
     /// The record that says the account has left has been sent.
     pub(super) fn announce_churn(&mut self, at: EventTime) {
         self.standing = Standing::Gone { at };
+    }
+
+    /// Sum of the chances of leaving of all days so far.
+    pub(super) fn hazard(&self) -> f64 {
+        f64::from(self.hazard)
     }
 
     /// When the account left, once the record that says so has been sent.

@@ -23,6 +23,10 @@ pub(super) enum Purpose {
     Wobble = 4,
     /// Whether a week is quiet; the index is the week.
     QuietWeek = 5,
+    /// What a story comes to for the account, once.
+    Fate = 6,
+    /// When the account takes its holidays; the index is the year.
+    Holidays = 7,
 }
 
 /// A source of random draws.

@@ -73,14 +73,19 @@ impl FleetSettings {
 }
 
 /// What really happened to an account, for comparing scores with.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Truth {
     /// The account.
     pub account_id: String,
     /// What it was dealt.
     pub story: Story,
+    /// Whether it is no likelier to leave than a content account, whatever shows.
+    pub stays: bool,
     /// When it left, if the event that says so has been taken.
     pub churned_at: Option<EventTime>,
+    /// The sum of its chances of leaving on each day so far: over a fleet, this is how many should
+    /// have left.
+    pub hazard: f64,
 }
 
 /// A fleet of simulated accounts and the events they cause.
@@ -148,7 +153,9 @@ impl Fleet {
         self.customers.iter().map(|customer| Truth {
             account_id: names::account_id(customer.index),
             story: customer.course.story,
+            stays: customer.course.stays,
             churned_at: customer.churned_at(),
+            hazard: customer.hazard(),
         })
     }
 

@@ -8,7 +8,7 @@
 use std::io::{self, Write};
 use std::time::Duration;
 
-use super::{Fleet, SimulatedEvent};
+use super::{Fleet, SimulatedEvent, Truth};
 use crate::clock::Clock;
 use crate::engine::event::Source;
 use crate::engine::time::EventTime;
@@ -29,6 +29,24 @@ pub fn envelope_line(event: &SimulatedEvent, partition: i32, offset: i64) -> Str
         event.record_time.as_millis(),
         text(&event.account_id),
         text(&event.body),
+    )
+}
+
+/// What really happened to an account, as `backtest` reads it; without the end of the line. Whoever
+/// has not left was last seen at `known_until`.
+pub fn truth_line(truth: &Truth, known_until: EventTime) -> String {
+    let text = |instant: Option<EventTime>| {
+        instant.map_or("null".to_owned(), |instant| format!(r#""{instant}""#))
+    };
+    let last_seen = truth.churned_at.is_none().then_some(known_until);
+    format!(
+        r#"{{"account_id":"{}","churned_at":{},"last_seen":{},"story":"{}","stays":{},"hazard":{:.6}}}"#,
+        truth.account_id,
+        text(truth.churned_at),
+        text(last_seen),
+        truth.story.name(),
+        truth.stays,
+        truth.hazard,
     )
 }
 
@@ -140,6 +158,7 @@ fn wait_for_turn(written: u64, rate_per_second: f64, elapsed_millis: i64) -> Opt
 
 #[cfg(test)]
 mod tests {
+    use super::super::Story;
     use super::*;
 
     fn event() -> SimulatedEvent {
@@ -157,6 +176,27 @@ mod tests {
         assert_eq!(
             bare_line(&event()),
             r#"{"event_id":"acme-042-1","status":"opened","source":"ticket"}"#
+        );
+    }
+
+    #[test]
+    fn a_truth_says_who_left_and_who_was_there_at_the_end() {
+        let left = Truth {
+            account_id: "acme-042".to_owned(),
+            story: Story::Bleeding,
+            stays: false,
+            churned_at: Some(EventTime::from_millis(86_400_000)),
+            hazard: 0.25,
+        };
+        let until = EventTime::from_millis(2 * 86_400_000);
+        assert_eq!(
+            truth_line(&left, until),
+            r#"{"account_id":"acme-042","churned_at":"1970-01-02T00:00:00Z","last_seen":null,"story":"bleeding","stays":false,"hazard":0.250000}"#
+        );
+        let stayed = Truth { churned_at: None, stays: true, ..left };
+        assert_eq!(
+            truth_line(&stayed, until),
+            r#"{"account_id":"acme-042","churned_at":null,"last_seen":"1970-01-03T00:00:00Z","story":"bleeding","stays":true,"hazard":0.250000}"#
         );
     }
 

@@ -6,8 +6,9 @@
 //! ```
 //!
 //! It knows the input format and nothing of scoring, so that what a scorecard finds in its events
-//! is a finding. It leaves out what input should not hold: duplicates, records that cannot be
-//! decoded, outages and public holidays; tests that want those add them.
+//! is a finding. What shows is not what threatens: some leave without a sign, many look ill and
+//! stay, and everybody has weekends and holidays. It leaves out what input should not hold:
+//! duplicates, records that cannot be decoded and outages; tests that want those add them.
 
 mod customer;
 mod dice;

@@ -55,7 +55,8 @@ pub(super) fn play_day(
     let means = customer.course.seen_through(coupling, customer.health_on(due_day, settings.seed));
     let late = draw_lateness(means, terms, dice);
     let paid_at = due_at + late;
-    let anger = 1.0 - f64::from(today.health);
+    let tickets = customer.course.story.coupling().tickets;
+    let anger = 1.0 - customer.course.seen_through(tickets, f64::from(today.health));
     if anger > 0.6 && dice.chance(0.15) {
         let disputed_at = issued_at + dice.span(Span::days(1), Span::days(4));
         if disputed_at < paid_at {

@@ -9,6 +9,7 @@ use super::customer::{Customer, Today};
 use super::dice::{Dice, Purpose};
 use super::fleet::FleetSettings;
 use super::happening::{Outbox, What};
+use super::story::Story;
 use crate::engine::time::{EventTime, Span};
 
 /// One use of one feature by one user.
@@ -92,7 +93,7 @@ pub(super) fn play_stretch(
     while events_left > 0 {
         let session_events = events_left.min(dice.between(1, 5) as u32);
         events_left -= session_events;
-        let user = draw_user(&mut dice, today.active_users);
+        let user = draw_user(&mut dice, customer, today);
         let mut at = start + dice.span(Span::ZERO, length + Span::from_millis(-1));
         let favourite = draw_feature(&mut dice, customer, today.features_in_use);
         for _ in 0..session_events {
@@ -108,10 +109,16 @@ pub(super) fn play_stretch(
     }
 }
 
-/// Half of the sessions are spread evenly, half lean towards the keenest users.
-fn draw_user(dice: &mut Dice, active_users: u16) -> u16 {
+/// Half of the sessions are spread evenly, half lean towards the keenest users. A champion is the
+/// first of them and as busy as all others together, until it goes.
+fn draw_user(dice: &mut Dice, customer: &Customer, today: &Today) -> u16 {
     let keen = if dice.chance(0.5) { dice.unit() } else { 1.0 };
-    (f64::from(active_users) * dice.unit() * keen) as u16
+    let user = (f64::from(today.active_users) * dice.unit() * keen) as u16;
+    if customer.course.has_lost_its_champion_on(today.day) {
+        return user + 1;
+    }
+    let is_champion = customer.course.story == Story::ChampionLeft && dice.chance(0.5);
+    if is_champion { 0 } else { user }
 }
 
 /// One of the first `in_use` of the account's features, the earlier the likelier.

@@ -1,0 +1,95 @@
+//! `barometer backtest`: a history judged by who really left.
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::progress::Progress;
+use super::{CliError, OutputFormat, read_feed, show_warnings};
+use crate::app;
+use crate::backtest::{self, Backtest, Options};
+use crate::config::ScorecardFile;
+use crate::engine::event::DecodeLimits;
+use crate::engine::time::{EventTime, Span};
+
+#[derive(Debug, Args)]
+pub struct BacktestArgs {
+    /// NDJSON files as `replay` reads them, plain, `.gz` or `.zst`; `-` is standard input
+    #[arg(long, value_name = "FILE", required = true, num_args = 1..)]
+    input: Vec<PathBuf>,
+    /// Who left and when: NDJSON, or CSV with a header, of `account_id`, `churned_at` (empty: stayed)
+    /// and, if there is one, `last_seen`
+    #[arg(long, value_name = "FILE")]
+    truth: PathBuf,
+    /// The rules; without it `saas-default`
+    #[arg(long, value_name = "FILE")]
+    scorecard: Option<PathBuf>,
+    /// How long before a departure an alert has to come
+    #[arg(long, value_name = "DURATION", default_value = "14d")]
+    lead: Span,
+    /// How long after an alert a departure counts as foretold
+    #[arg(long, value_name = "DURATION", default_value = "90d")]
+    horizon: Span,
+    /// Task time to end at; later records are not taken. Default: the last record's
+    #[arg(long, value_name = "INSTANT", value_parser = super::parse_instant)]
+    as_of: Option<EventTime>,
+    /// What to print; `json` is one object
+    #[arg(long, value_enum, default_value_t = OutputFormat::Text)]
+    output: OutputFormat,
+}
+
+pub fn backtest(args: &BacktestArgs) -> Result<(), CliError> {
+    let options = Options { lead: args.lead, horizon: args.horizon, ..Options::default() };
+    if options.lead > options.lead_at_most {
+        let most = options.lead_at_most;
+        return Err(CliError::Usage(format!("`--lead` is {}, expected at most {most}", args.lead)));
+    }
+    let file = match &args.scorecard {
+        Some(path) => ScorecardFile::Path(path.clone()),
+        None => ScorecardFile::Embedded,
+    };
+    let (card, warnings) = app::load_scorecard(&file).map_err(CliError::Usage)?;
+    show_warnings(&warnings);
+    let name = args.truth.display().to_string();
+    let truth = std::fs::read_to_string(&args.truth)
+        .map_err(|error| CliError::Failure(format!("{name}: cannot be read: {error}")))?;
+    let truth = backtest::read_truth(&name, &truth).map_err(CliError::failure)?;
+
+    let feed = read_feed(&args.input)?;
+    let mut run = Backtest::new(card, truth, options);
+    let mut bad_records = 0_u64;
+    let mut progress = Progress::new("back-testing", feed.len() as u64, false);
+    let limits = DecodeLimits::default();
+    for (index, record) in feed.records().enumerate() {
+        if args.as_of.is_some_and(|as_of| record.record_time > as_of) {
+            break;
+        }
+        match record.decode(&limits) {
+            Ok(event) => run.take(&event, record.record_time),
+            Err(_) => bad_records += 1,
+        }
+        progress.at(index as u64);
+    }
+    let outcome = run.finish(args.as_of);
+    drop(progress);
+    super::warn_of_unused(&feed, bad_records);
+    if outcome.accounts_without_truth > 0 {
+        let count = outcome.accounts_without_truth;
+        eprintln!("warning: {name} does not know {count} accounts of the history, left out");
+    }
+    let printed = match args.output {
+        OutputFormat::Text => backtest::text(&outcome),
+        OutputFormat::Json => {
+            let json = serde_json::to_string(&outcome);
+            format!("{}\n", json.expect("texts and numbers always become JSON"))
+        }
+    };
+    match io::stdout().write_all(printed.as_bytes()) {
+        // Whoever reads has seen enough.
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(CliError::Failure(format!("standard output: {error}")))
+        }
+        _ => Ok(()),
+    }
+}
