@@ -355,8 +355,15 @@ impl Engine {
         let plan = &self.rules.sets()[account.set as usize].plan;
         let source = event.body.source();
         let applied = account.aggregate.apply(event, plan, &self.clocks);
+        // Whatever is no mere repeat of a record shows that its source is alive. Whether what it says
+        // is known already depends on what is still held of it.
+        if let Some(guard) = &mut self.guard
+            && applied != Applied::Duplicate
+        {
+            guard.count(source, self.clocks.now);
+        }
         let (first_moved, count) = match applied {
-            Applied::Duplicate => {
+            Applied::Duplicate | Applied::Repeated => {
                 self.stats.duplicates[source as usize] += 1;
                 return;
             }
@@ -373,11 +380,6 @@ impl Engine {
             Body::Profile(_) | Body::ProfileGone | Body::Override(_) | Body::Feedback(_)
         );
         self.note_change(slot, if lasting { Change::Verdict } else { Change::State });
-        if let Some(guard) = &mut self.guard
-            && !matches!(applied, Applied::Restated)
-        {
-            guard.count(source, self.clocks.now);
-        }
         let told = match &event.body {
             Body::Override(told) => self.take_override(slot, told),
             Body::Feedback(told) => {
@@ -615,7 +617,7 @@ impl Engine {
         let now = std::mem::replace(&mut self.clocks.now, at);
         let applied = account.aggregate.apply(event, plan, &self.clocks);
         self.clocks.now = now;
-        if applied == Applied::Duplicate {
+        if matches!(applied, Applied::Duplicate | Applied::Repeated) {
             return;
         }
         let lasting = event.body.source() == Source::Profile;

@@ -53,9 +53,8 @@
 //!   know) is not the latest of anything; a withdrawal always may be. One of the band that is
 //!   published leaves `band_since` and `previous_band` as they were. Its records are the last
 //!   band-change records for `bypass_drop`, and its survey record counts as an event.
-//! - The outage guard counts what is accepted: what is late-dropped and what is no answer (overrides,
-//!   feedback) too, but no repeat, neither of an event id nor of the same status or answer under
-//!   another. One hour may both trip and clear. All clocks that thaw at an instant go on before any
+//! - The outage guard counts every record but the repeat of an event id: what is late-dropped, what is no
+//!   answer (overrides, feedback), and the same status or answer under another id too. One hour may both trip and clear. All clocks that thaw at an instant go on before any
 //!   hour is taken there. What clears at `publish_from` itself was never published.
 //! - The clock of a source that stands still is also the one by which its events are too late (older
 //!   than every window, beyond the item horizon). The `hold` of an alert runs in task time.

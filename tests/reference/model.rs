@@ -185,7 +185,7 @@ impl Model {
         }
         account.judge(&setting, now);
         let watch = self.guard.as_mut().and_then(|guard| guard.get_mut(record.source as usize));
-        if let Some(watch) = watch.filter(|_| accepted) {
+        if let Some(watch) = watch.filter(|_| taken != Taken::Known) {
             watch.count(now);
         }
     }

@@ -96,8 +96,10 @@ pub enum Applied {
         /// It is the account's earliest so far: measures that look at the account's age may move.
         first_moved: bool,
     },
-    /// Its id, or what it says, is known: nothing changed.
+    /// Its id is known: nothing changed.
     Duplicate,
+    /// What it says is known from an event of another id: nothing changed.
+    Repeated,
     /// What it says is known and counts once, but by its details: it is the later of two events
     /// that said so.
     Restated,
@@ -209,7 +211,7 @@ impl Aggregate {
         };
         // A repeat has the instant of what it repeats: first and last stay as they are.
         match taken {
-            ItemOutcome::Repeated => return Applied::Duplicate,
+            ItemOutcome::Repeated => return Applied::Repeated,
             ItemOutcome::Restated => return Applied::Restated,
             ItemOutcome::Taken | ItemOutcome::TooOld => {}
         }
