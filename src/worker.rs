@@ -16,9 +16,9 @@ use crate::broker::{
     OutputTopic, Processed,
 };
 use crate::clock::{self, Clock};
-use crate::engine::Stats;
 use crate::engine::event::Source;
 use crate::engine::report::Snapshot;
+use crate::engine::stats::Stats;
 use crate::engine::time::EventTime;
 use crate::in_force::InForce;
 use crate::restore::{Restore, RestoreError, check_held};

@@ -22,7 +22,7 @@ const ENGINE_TIERS: &[&[&str]] = &[
     &["rules"],
     &["score"],
     &["verdict"],
-    &["report", "wording"],
+    &["report", "stats", "wording"],
     &["record"],
     &["snapshot"],
 ];

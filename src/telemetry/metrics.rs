@@ -9,7 +9,7 @@ use crate::engine::event::{FeedbackKind, ReasonCode, Source};
 use crate::engine::outage::{self, GUARDED};
 use crate::engine::rules::Rules;
 use crate::engine::scorecard::{Scorecard, UNKNOWN_BAND};
-use crate::engine::{CardStats, Stats};
+use crate::engine::stats::{CardStats, Stats};
 
 /// The process's metrics, shared by all workers.
 #[derive(Debug)]
