@@ -98,6 +98,10 @@ fn events(kafka: &Kafka, setup: &Setup) -> BTreeMap<String, Vec<(String, String,
         let event = (header("ce_id"), header("ce_type"), header("ce_time"), record.json());
         events.entry(record.key_text().to_owned()).or_default().push(event);
     }
+    // Each task tells of an outage; which of them is first means nothing.
+    for (_, told) in events.iter_mut().filter(|(key, _)| key.starts_with("outage:")) {
+        told.sort_by(|one, other| one.0.cmp(&other.0));
+    }
     events
 }
 
@@ -170,7 +174,8 @@ fn killed_again_and_again_it_publishes_what_one_that_never_stopped_does() {
     let (expected, found) = (events(&kafka, &oracle), events(&kafka, &setup));
     let kinds: Vec<&str> = expected.values().flatten().map(|(_, kind, _, _)| &**kind).collect();
     assert!(kinds.iter().filter(|kind| kind.contains("alert")).count() > 5, "{kinds:?}");
-    assert_eq!(expected.len(), 40, "every account has events");
+    let accounts = || expected.keys().filter(|key| !key.starts_with("outage:"));
+    assert_eq!(accounts().count(), 40, "every account has events");
     for (account_id, expected) in &expected {
         assert_eq!(&found[account_id], expected, "{account_id}");
     }
@@ -179,7 +184,7 @@ fn killed_again_and_again_it_publishes_what_one_that_never_stopped_does() {
 
     // Stopped in good order, it has nothing to read again, and knows everything it knew.
     let pages: BTreeMap<&String, Value> =
-        expected.keys().map(|account_id| (account_id, page(&service, account_id))).collect();
+        accounts().map(|account_id| (account_id, page(&service, account_id))).collect();
     service.stop("TERM");
     steady.stop("TERM");
     let service = setup.run(&[]);

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::mpsc;
 use std::time::Duration;
 
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
@@ -251,12 +252,20 @@ pub fn check_topics(
 
 /// What a topic does with old records; `None` where nobody may tell us.
 fn cleanup_policy(settings: &KafkaSettings, topic: &str) -> Result<Option<String>, BrokerError> {
-    let asked = [ResourceSpecifier::Topic(topic)];
+    let client = admin(settings)?;
+    let (tell, told) = mpsc::channel();
+    let name = topic.to_owned();
     // A right that is missing, or a broker that does not answer such questions, is no reason not to
-    // start.
-    let options = AdminOptions::new().request_timeout(Some(FIRST_TIMEOUT));
-    let answers = run(admin(settings)?.describe_configs(&asked, &options)).unwrap_or_default();
-    let Some(Ok(resource)) = answers.into_iter().next() else {
+    // start; nor is a client that does not come to an end.
+    std::thread::spawn(move || {
+        let asked = [ResourceSpecifier::Topic(&name)];
+        let options = AdminOptions::new().request_timeout(Some(FIRST_TIMEOUT));
+        let answers = run(client.describe_configs(&asked, &options)).unwrap_or_default();
+        // Whoever asked may have gone on.
+        let _ = tell.send(answers.into_iter().next());
+    });
+    let answer = told.recv_timeout(FIRST_TIMEOUT + Duration::from_secs(1));
+    let Ok(Some(Ok(resource))) = answer else {
         tracing::warn!(topic, "its settings cannot be read: nobody checks that it is compacted");
         return Ok(None);
     };
