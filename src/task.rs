@@ -391,7 +391,7 @@ impl<R: InputRecord> Task<R> {
         let (positions, at) = replay.started;
         self.note_changes(positions, at, now);
         for slot in replay.unreported {
-            self.engine.touch_account(slot);
+            self.engine.touch(slot);
         }
         self.stirred = true;
         (replay.records, self.engine.untouched())

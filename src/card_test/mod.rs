@@ -95,8 +95,7 @@ fn read_case(
             .or_else(|| field.expected("an instant with offset such as `2026-01-01T00:00:00Z`"))
     });
     let publish_from = fields.maybe("publish_from", |field| field.span());
-    let outage_guard =
-        fields.or("outage_guard", false, |field| field.choice(&[("on", true), ("off", false)]));
+    let outage_guard = fields.or("outage_guard", false, Field::switch);
     // Whether events hold does not depend much on when they happen: they are checked all the same.
     let given =
         fields.or("given", Vec::new(), |field| given::read_given(field, start.unwrap_or(START)));

@@ -5,12 +5,10 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::progress::Progress;
 use super::{CliError, OutputFormat, read_feed, show_warnings};
 use crate::app;
 use crate::backtest::{self, Backtest, Options};
 use crate::config::ScorecardFile;
-use crate::engine::event::DecodeLimits;
 use crate::engine::time::{EventTime, Span};
 
 #[derive(Debug, Args)]
@@ -58,21 +56,10 @@ pub fn backtest(args: &BacktestArgs) -> Result<(), CliError> {
 
     let feed = read_feed(&args.input)?;
     let mut run = Backtest::new(card, truth, options);
-    let mut bad_records = 0_u64;
-    let mut progress = Progress::new("back-testing", feed.len() as u64, false);
-    let limits = DecodeLimits::default();
-    for (index, record) in feed.records().enumerate() {
-        if args.as_of.is_some_and(|as_of| record.record_time > as_of) {
-            break;
-        }
-        match record.decode(&limits) {
-            Ok(event) => run.take(&event, record.record_time),
-            Err(_) => bad_records += 1,
-        }
-        progress.at(index as u64);
-    }
+    let bad_records = super::each_event(&feed, args.as_of, "back-testing", |event, record_time| {
+        run.take(event, record_time);
+    });
     let outcome = run.finish(args.as_of);
-    drop(progress);
     super::warn_of_unused(&feed, bad_records);
     if outcome.accounts_without_truth > 0 {
         let count = outcome.accounts_without_truth;

@@ -6,11 +6,9 @@ use std::sync::Arc;
 
 use clap::Args;
 
-use super::progress::Progress;
 use super::{CliError, OutputFormat, read_feed, show_warnings};
 use crate::app;
 use crate::compare::{self, Comparison};
-use crate::engine::event::DecodeLimits;
 use crate::engine::scorecard::Scorecard;
 use crate::engine::time::EventTime;
 use crate::preset;
@@ -46,21 +44,10 @@ pub fn compare(args: &CompareArgs) -> Result<(), CliError> {
     };
     let feed = read_feed(&args.input)?;
     let mut comparison = Comparison::new(a, b);
-    let mut bad_records = 0_u64;
-    let mut progress = Progress::new("comparing", feed.len() as u64, false);
-    let limits = DecodeLimits::default();
-    for (index, record) in feed.records().enumerate() {
-        if args.as_of.is_some_and(|as_of| record.record_time > as_of) {
-            break;
-        }
-        match record.decode(&limits) {
-            Ok(event) => comparison.take(&event, record.record_time),
-            Err(_) => bad_records += 1,
-        }
-        progress.at(index as u64);
-    }
+    let bad_records = super::each_event(&feed, args.as_of, "comparing", |event, record_time| {
+        comparison.take(event, record_time);
+    });
     let outcome = comparison.finish(args.as_of);
-    drop(progress);
     super::warn_of_unused(&feed, bad_records);
     let printed = match args.output {
         OutputFormat::Text => compare::text(&outcome, args.accounts),

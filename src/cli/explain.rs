@@ -6,8 +6,7 @@ use std::sync::Arc;
 use clap::Args;
 
 use super::progress::Progress;
-use super::replay::Switch;
-use super::{CliError, OutputFormat, read_feed, show_warnings, warn_of_unused};
+use super::{CliError, OutputFormat, Switch, read_feed, show_warnings, warn_of_unused};
 use crate::app;
 use crate::config::ScorecardFile;
 use crate::engine::Engine;
@@ -115,11 +114,7 @@ struct Story<'a> {
 
 impl<'a> Story<'a> {
     fn new(card: &Arc<Scorecard>, account: &'a str, outage_guard: Switch) -> Story<'a> {
-        let engine = Engine::new(Arc::clone(card), EventTime::MIN);
-        let engine = match outage_guard {
-            Switch::On => engine.with_outage_guard(),
-            Switch::Off => engine,
-        };
+        let engine = super::engine_for(card, outage_guard);
         Story { engine, account, profile: None, bad_records: 0 }
     }
 

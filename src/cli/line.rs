@@ -19,36 +19,30 @@ pub fn verdict(record: &Value) -> String {
 
 /// `Mar 01 14:00:00  (operators)  critical  outage:usage  Source usage is out since ...`
 fn operator_alert(record: &Value) -> String {
-    let text = |field: &str| record[field].as_str().unwrap_or("?").to_owned();
-    let resolved = record["status"] == "resolved";
-    let status = if resolved { "resolved".to_owned() } else { text("severity") };
-    format!(
-        "{}  {:<18}  {status:<8}  {:<16}  {}",
-        clock_time(&text("at")),
-        "(operators)",
-        text("dedup_key"),
-        text("summary"),
-    )
+    turn(record, "(operators)", &record["dedup_key"], &record["summary"])
 }
 
 /// `Mar 01 14:02:11  acme-042  critical  sharp_drop  Score fell by 27.3 points ...`
 fn alert(record: &Value) -> String {
-    let text = |field: &str| record[field].as_str().unwrap_or("?").to_owned();
+    turn(record, text(&record["account_id"]), &record["rule"], &record["explanation"][0])
+}
+
+/// One turn of an alert: whose, which, and why.
+fn turn(record: &Value, whose: &str, which: &Value, why: &Value) -> String {
     let resolved = record["status"] == "resolved";
-    let status = if resolved { "resolved".to_owned() } else { text("severity") };
-    format!(
-        "{}  {:<18}  {status:<8}  {:<16}  {}",
-        clock_time(&text("at")),
-        text("account_id"),
-        text("rule"),
-        record["explanation"][0].as_str().unwrap_or("?"),
-    )
+    let status = text(&record[if resolved { "status" } else { "severity" }]);
+    let at = clock_time(text(&record["at"]));
+    format!("{at}  {whose:<18}  {status:<8}  {:<16}  {}", text(which), text(why))
+}
+
+fn text(value: &Value) -> &str {
+    value.as_str().unwrap_or("?")
 }
 
 /// `Mar 01 14:02:11  acme-042  green -> yellow  72.4 -> 61.9  active users 12 -> 5 in 28 d (-7.3)`,
 /// from the record's payload.
 fn band_change(record: &Value) -> String {
-    let text = |field: &str| record[field].as_str().unwrap_or("?").to_owned();
+    let text = |field: &str| text(&record[field]);
     let score = |field: &str| record[field].as_f64().map_or("-".to_owned(), |s| format!("{s:.1}"));
     let reason = match record["changes"].get(0) {
         Some(change) => phrase(change),
@@ -56,7 +50,7 @@ fn band_change(record: &Value) -> String {
     };
     format!(
         "{}  {:<18}  {:>7} -> {:<7}  {:>5} -> {:<5}  {reason}",
-        clock_time(&text("entered_at")),
+        clock_time(text("entered_at")),
         text("account_id"),
         text("from"),
         text("to"),

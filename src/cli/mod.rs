@@ -18,12 +18,16 @@ mod topics;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use progress::Progress;
 
 use crate::config::{Config, LogFormat, LogLevel, Overrides};
-use crate::engine::event::Source;
+use crate::engine::Engine;
+use crate::engine::event::{DecodeLimits, Event, Source};
+use crate::engine::scorecard::Scorecard;
+use crate::engine::time::EventTime;
 use crate::engine::yaml::Severity;
 use crate::input::{Feed, FeedReader};
 use crate::telemetry::logging;
@@ -187,6 +191,46 @@ fn read_feed(paths: &[PathBuf]) -> Result<Feed, CliError> {
     Ok(reader.finish())
 }
 
+/// Has `take` have every event of a feed up to `as_of`, in order, and shows how far it is. Returns how
+/// many records could not be used: they are for `replay` to tell.
+fn each_event(
+    feed: &Feed,
+    as_of: Option<EventTime>,
+    what: &'static str,
+    mut take: impl FnMut(&Event<'_>, EventTime),
+) -> u64 {
+    let mut bad_records = 0;
+    let mut progress = Progress::new(what, feed.len() as u64, false);
+    let limits = DecodeLimits::default();
+    for (index, record) in feed.records().enumerate() {
+        if as_of.is_some_and(|as_of| record.record_time > as_of) {
+            break;
+        }
+        match record.decode(&limits) {
+            Ok(event) => take(&event, record.record_time),
+            Err(_) => bad_records += 1,
+        }
+        progress.at(index as u64);
+    }
+    bad_records
+}
+
+/// A thing that can be turned off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Switch {
+    On,
+    Off,
+}
+
+/// An engine for a history: everything is published, and outages are watched for or not.
+fn engine_for(card: &Arc<Scorecard>, outage_guard: Switch) -> Engine {
+    let engine = Engine::new(Arc::clone(card), EventTime::MIN);
+    match outage_guard {
+        Switch::On => engine.with_outage_guard(),
+        Switch::Off => engine,
+    }
+}
+
 /// Says that lines and records were left out, where nobody tells them one by one.
 fn warn_of_unused(feed: &Feed, bad_records: u64) {
     let lines = feed.line_error_count();
@@ -233,6 +277,6 @@ fn seconds(text: &str) -> Result<std::time::Duration, String> {
     Ok(crate::app::duration(span))
 }
 
-fn parse_instant(text: &str) -> Result<crate::engine::time::EventTime, String> {
-    crate::engine::time::EventTime::parse_rfc3339(text).map_err(|error| error.to_string())
+fn parse_instant(text: &str) -> Result<EventTime, String> {
+    EventTime::parse_rfc3339(text).map_err(|error| error.to_string())
 }

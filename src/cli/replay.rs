@@ -2,12 +2,11 @@
 
 use std::io::{self, BufWriter, Write};
 use std::path::PathBuf;
-use std::sync::Arc;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 
 use super::progress::Progress;
-use super::{CliError, OutputFormat, line, read_feed, show_warnings};
+use super::{CliError, OutputFormat, Switch, line, read_feed, show_warnings};
 use crate::app;
 use crate::config::ScorecardFile;
 use crate::engine::Engine;
@@ -47,13 +46,6 @@ pub struct ReplayArgs {
     strict: bool,
 }
 
-/// A thing that can be turned off.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(super) enum Switch {
-    On,
-    Off,
-}
-
 pub fn replay(args: &ReplayArgs) -> Result<(), CliError> {
     if args.reports && args.output == OutputFormat::Text {
         return Err(CliError::Usage("`--reports` needs `--output json`".to_owned()));
@@ -65,13 +57,7 @@ pub fn replay(args: &ReplayArgs) -> Result<(), CliError> {
     let (card, warnings) = app::load_scorecard(&file).map_err(CliError::Usage)?;
     show_warnings(&warnings);
     let feed = read(args)?;
-    let engine = |_| {
-        let engine = Engine::new(Arc::clone(&card), EventTime::MIN);
-        match args.outage_guard {
-            Switch::On => engine.with_outage_guard(),
-            Switch::Off => engine,
-        }
-    };
+    let engine = |_| super::engine_for(&card, args.outage_guard);
     let engines: Vec<Engine> = (0..args.partitions).map(engine).collect();
     let mut replay = Replay {
         engines,

@@ -90,8 +90,7 @@ fn read_engine(fields: &Fields<'_>, surroundings: &Surroundings<'_>) -> Option<E
             field.span_in(Span::ZERO, Span::DAY)
         });
     let alert_on_rules_change = fields.or("alert_on_rules_change", false, |field| field.boolean());
-    let outage_guard =
-        fields.or("outage_guard", true, |field| field.choice(&[("on", true), ("off", false)]));
+    let outage_guard = fields.or("outage_guard", true, Field::switch);
     let engine = Engine {
         workers: match workers? {
             Some(workers) => usize::try_from(workers).expect("the range is positive"),

@@ -115,6 +115,20 @@ pub enum Change {
     Verdict,
 }
 
+impl Change {
+    /// What an event makes of its account, whatever is decided then.
+    fn by(body: &Body<'_>) -> Change {
+        match body {
+            // Compaction may remove a profile's own record before anybody could replay it, and what
+            // people say is not said again by a replay.
+            Body::Profile(_) | Body::ProfileGone | Body::Override(_) | Body::Feedback(_) => {
+                Change::Verdict
+            }
+            Body::Usage(_) | Body::Ticket(_) | Body::Payment(_) | Body::Survey(_) => Change::State,
+        }
+    }
+}
+
 /// What people said of an account's band.
 #[derive(Debug, Default)]
 struct Overriding {
@@ -248,14 +262,17 @@ impl Engine {
             for slot in 0..self.accounts.len() as u32 {
                 self.read_scored(slot);
                 self.judge(slot);
-                let account = &mut self.accounts[slot as usize];
-                self.timers.schedule(slot, account.deadline, &mut account.queued);
+                self.schedule(slot);
             }
         }
-        self.stats.out = Source::ALL.map(|source| self.clocks.is_frozen(source));
+        self.note_outages();
         if self.clocks.frozen() != frozen_before {
             self.touch_all();
         }
+    }
+
+    fn note_outages(&mut self) {
+        self.stats.out = Source::ALL.map(|source| self.clocks.is_frozen(source));
     }
 
     /// The next thing the operators of the sources are to be told.
@@ -278,8 +295,7 @@ impl Engine {
                 self.clocks.now = at.max(self.clocks.now);
                 self.wake(slot);
             }
-            let account = &mut self.accounts[slot as usize];
-            self.timers.schedule(slot, account.deadline, &mut account.queued);
+            self.schedule(slot);
         }
         self.clocks.now = now.max(self.clocks.now);
     }
@@ -296,18 +312,7 @@ impl Engine {
 
     /// Takes an event that was learnt of at the present task time.
     pub fn handle_event(&mut self, event: &Event<'_>) {
-        let (slot, created) = match self.slot_of(&event.account_id) {
-            Some(slot) => (slot, false),
-            // Nothing is known of the account, so there is no profile to forget.
-            None if event.body == Body::ProfileGone => return,
-            None => {
-                let profile = match &event.body {
-                    Body::Profile(profile) => Some(&**profile),
-                    _ => None,
-                };
-                (self.create(&event.account_id, self.rules.choose(profile)), true)
-            }
-        };
+        let Some((slot, created)) = self.slot_for(event) else { return };
         let account = &mut self.accounts[slot as usize];
         let plan = &self.rules.sets()[account.set as usize].plan;
         let source = event.body.source();
@@ -330,13 +335,7 @@ impl Engine {
             Applied::Counted { first_moved } => (first_moved, &mut self.stats.counted),
         };
         count[source as usize] += 1;
-        // Compaction may remove a profile's own record before anybody could replay it, and what
-        // people say is not said again by a replay.
-        let lasting = matches!(
-            event.body,
-            Body::Profile(_) | Body::ProfileGone | Body::Override(_) | Body::Feedback(_)
-        );
-        self.note_change(slot, if lasting { Change::Verdict } else { Change::State });
+        self.note_change(slot, Change::by(&event.body));
         let told = match &event.body {
             Body::Override(told) => self.take_override(slot, told),
             Body::Feedback(told) => {
@@ -375,8 +374,7 @@ impl Engine {
             }
         }
         self.touch(slot);
-        let account = &mut self.accounts[slot as usize];
-        self.timers.schedule(slot, account.deadline, &mut account.queued);
+        self.schedule(slot);
     }
 
     /// Reads what events of these accounts (by the bytes of their ids) will need, as far as they are
@@ -483,7 +481,7 @@ impl Engine {
     /// Goes on with an outage guard as it was kept.
     pub fn restore_guard(&mut self, kept: KeptGuard, came: [u64; GUARDED.len()]) {
         self.guard = Some(Box::new(Guard::restore(kept, came, &mut self.clocks)));
-        self.stats.out = Source::ALL.map(|source| self.clocks.is_frozen(source));
+        self.note_outages();
     }
 
     /// Knows a card that accounts to be put back were judged by, though no account is any more.
@@ -558,17 +556,7 @@ impl Engine {
     /// Takes an event again that was taken at `at` in an earlier life, and decides nothing. Only
     /// before [`Engine::thaw`].
     pub fn replay(&mut self, event: &Event<'_>, at: EventTime) {
-        let slot = match self.slot_of(&event.account_id) {
-            Some(slot) => slot,
-            None if event.body == Body::ProfileGone => return,
-            None => {
-                let profile = match &event.body {
-                    Body::Profile(profile) => Some(&**profile),
-                    _ => None,
-                };
-                self.create(&event.account_id, self.rules.choose(profile))
-            }
-        };
+        let Some((slot, _)) = self.slot_for(event) else { return };
         let account = &mut self.accounts[slot as usize];
         let plan = &self.rules.sets()[account.set as usize].plan;
         let now = std::mem::replace(&mut self.clocks.now, at);
@@ -577,8 +565,7 @@ impl Engine {
         if matches!(applied, Applied::Duplicate | Applied::Repeated) {
             return;
         }
-        let lasting = event.body.source() == Source::Profile;
-        self.note_change(slot, if lasting { Change::Verdict } else { Change::State });
+        self.note_change(slot, Change::by(&event.body));
         self.touch(slot);
     }
 
@@ -609,14 +596,8 @@ impl Engine {
                 }
                 self.judge_for(slot, Cause::Score, None);
             }
-            let account = &mut self.accounts[slot as usize];
-            self.timers.schedule(slot, account.deadline, &mut account.queued);
+            self.schedule(slot);
         }
-    }
-
-    /// Has [`Engine::drain_touched`] hand out one account.
-    pub fn touch_account(&mut self, slot: u32) {
-        self.touch(slot);
     }
 
     /// Snapshots of all accounts that [`Engine::drain_touched`] would not hand out.
@@ -652,6 +633,21 @@ impl Engine {
             *known == hash && self.accounts[*slot as usize].id == account_id
         };
         self.slots.find(hash, is_it).map(|(_, slot)| *slot)
+    }
+
+    /// The slot of the account that an event is about, and whether it is new: then the card is chosen
+    /// by the profile that the event may bring. `None` where there is nothing to do.
+    fn slot_for(&mut self, event: &Event<'_>) -> Option<(u32, bool)> {
+        if let Some(slot) = self.slot_of(&event.account_id) {
+            return Some((slot, false));
+        }
+        let profile = match &event.body {
+            // Nothing is known of the account, so there is no profile to forget.
+            Body::ProfileGone => return None,
+            Body::Profile(profile) => Some(&**profile),
+            _ => None,
+        };
+        Some((self.create(&event.account_id, self.rules.choose(profile)), true))
     }
 
     fn create(&mut self, account_id: &str, set: usize) -> u32 {
@@ -766,8 +762,7 @@ impl Engine {
             verdict.sub_band = None;
         }
         self.touch(slot);
-        let account = &mut self.accounts[slot as usize];
-        self.timers.schedule(slot, account.deadline, &mut account.queued);
+        self.schedule(slot);
     }
 
     /// Looks at an account whose deadline has come.
@@ -997,7 +992,14 @@ impl Engine {
         account.change = account.change.max(Some(change));
     }
 
-    fn touch(&mut self, slot: u32) {
+    /// Has the account looked at at its deadline.
+    fn schedule(&mut self, slot: u32) {
+        let account = &mut self.accounts[slot as usize];
+        self.timers.schedule(slot, account.deadline, &mut account.queued);
+    }
+
+    /// Has [`Engine::drain_touched`] hand out the account.
+    pub fn touch(&mut self, slot: u32) {
         let account = &mut self.accounts[slot as usize];
         if !account.touched {
             account.touched = true;

@@ -228,21 +228,9 @@ pub fn encode_operator_alert(alert: &OperatorAlert, partition: i32, source: &str
         came: alert.came,
         summary: wording::outage(alert, partition),
     };
-    let schema = "operator_alert.v1";
-    EncodedRecord {
-        headers: vec![
-            ("ce_specversion", "1.0".to_owned()),
-            ("ce_id", format!("task-{partition}:{}", alert.sequence)),
-            ("ce_type", format!("barometer.{schema}")),
-            ("ce_source", source.to_owned()),
-            ("ce_subject", dedup_key.clone()),
-            ("ce_time", alert.at.to_string()),
-            ("ce_dataschema", format!("urn:barometer:{schema}")),
-            ("content-type", "application/json".to_owned()),
-        ],
-        key: dedup_key.into_bytes(),
-        payload: serde_json::to_vec(&payload).expect("strings and numbers always become JSON"),
-    }
+    let id = format!("task-{partition}:{}", alert.sequence);
+    let json = serde_json::to_vec(&payload);
+    cloud_event("operator_alert.v1", id, &dedup_key, alert.at, source, json)
 }
 
 /// Writes a verdict as a record of the events topic. `source` is the producing service's
@@ -260,15 +248,28 @@ pub fn encode(verdict: &Verdict, source: &str) -> EncodedRecord {
             (schema, serde_json::to_vec(&alert(verdict, step)))
         }
     };
+    let id = event_id(verdict, verdict.sequence);
+    cloud_event(schema, id, &verdict.account_id, verdict.at, source, json)
+}
+
+/// A payload with the headers of CloudEvents, keyed by what it is about.
+fn cloud_event(
+    schema: &str,
+    id: String,
+    subject: &str,
+    at: EventTime,
+    source: &str,
+    json: serde_json::Result<Vec<u8>>,
+) -> EncodedRecord {
     EncodedRecord {
-        key: verdict.account_id.as_bytes().to_vec(),
+        key: subject.as_bytes().to_vec(),
         headers: vec![
             ("ce_specversion", "1.0".to_owned()),
-            ("ce_id", event_id(verdict, verdict.sequence)),
+            ("ce_id", id),
             ("ce_type", format!("barometer.{schema}")),
             ("ce_source", source.to_owned()),
-            ("ce_subject", verdict.account_id.to_string()),
-            ("ce_time", verdict.at.to_string()),
+            ("ce_subject", subject.to_owned()),
+            ("ce_time", at.to_string()),
             ("ce_dataschema", format!("urn:barometer:{schema}")),
             ("content-type", "application/json".to_owned()),
         ],

@@ -8,7 +8,6 @@
 
 use super::{Subject, points};
 use crate::engine::scorecard::{Condition, Measure, MeasureKind};
-use crate::engine::time::Span;
 
 /// One way to a better band.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -181,39 +180,14 @@ fn grid_step(rule: &Measure) -> f64 {
     }
 }
 
-/// The least and the most a measure can be; `None` is as much as one likes.
+/// The least and the most a measure is worth trying at; `None` is as much as one likes.
 fn limits(rule: &Measure) -> (f64, Option<f64>) {
-    use MeasureKind::*;
-    let panes = |pane: Span| rule.window.and_then(|window| window.divide_evenly(pane));
-    match rule.kind {
-        SurveyNps => (-100.0, Some(100.0)),
-        SurveyCsat | SurveyCes | SurveyAssessment => (0.0, Some(100.0)),
-        PaymentLateShare => (0.0, Some(1.0)),
-        UsageFeaturesUsed if !rule.filter.features.is_empty() => (0.0, Some(1.0)),
-        UsageActiveDays => (0.0, panes(Span::DAY).map(|days| days as f64)),
-        UsageActiveWeeks => (0.0, panes(Span::days(7)).map(|weeks| weeks as f64)),
+    let (least, most) = rule.possible_values();
+    let least = match rule.kind {
         // Early payers; a year ahead is as early as anyone pays.
-        PaymentDaysToPay => (-365.0, None),
-        UsageEvents
-        | UsageQuantity
-        | UsageActiveUsers
-        | UsageSeatUtilisation
-        | UsageFeaturesUsed
-        | UsageDaysSinceLast
-        | UsageTrend
-        | SupportOpened
-        | SupportOpen
-        | SupportOldestOpenHours
-        | SupportReopened
-        | SupportEscalated
-        | SupportResolutionHours
-        | PaymentOverdueDays
-        | PaymentOverdueMinor
-        | PaymentFailed
-        | PaymentReminders
-        | PaymentDisputes
-        | PaymentGrowth
-        | AccountDaysToRenewal
-        | AccountAgeDays => (0.0, None),
-    }
+        MeasureKind::PaymentDaysToPay => -365.0,
+        _ if least.is_finite() => least,
+        _ => 0.0,
+    };
+    (least, Some(most).filter(|most| most.is_finite()))
 }

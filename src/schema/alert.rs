@@ -9,18 +9,7 @@ use super::scorecard::{OnProfile, exactly_one};
 use super::value::{
     BandName, Duration, Name, Number, Points, PositiveDuration, PositiveShare, Score, Text,
 };
-use crate::engine::scorecard::Severity;
-
-/// What a rule watches; every rule has exactly one.
-const KINDS: [&str; 7] = [
-    "score_drop",
-    "band_entered",
-    "measure",
-    "silence",
-    "renewal_at_risk",
-    "opportunity",
-    "coverage",
-];
+use crate::engine::scorecard::{AlertKind, Severity};
 
 /// A rule that fires once per episode and resolves.
 #[derive(JsonSchema)]
@@ -181,6 +170,6 @@ fn one_kind(schema: &mut Schema) {
         },
         { "if": { "anyOf": with_levels }, "then": { "properties": { "severity": false } } },
     ]);
-    schema.insert("oneOf".to_owned(), exactly_one(&KINDS));
+    schema.insert("oneOf".to_owned(), exactly_one(&AlertKind::KEYS));
     schema.insert("allOf".to_owned(), rules);
 }

@@ -8,6 +8,7 @@ use schemars::{JsonSchema, Schema};
 use serde_json::{Value, json};
 
 use super::scorecard::exactly_one;
+use super::settings::OnOff;
 use super::value::{
     Duration, Instant, Number, PaymentStatusName, PositiveDuration, PriorityName,
     ProfileStatusName, Text, TicketStatusName,
@@ -44,13 +45,6 @@ pub struct Case {
     /// At least one.
     #[schemars(length(min = 1))]
     expect: Vec<Expectation>,
-}
-
-#[derive(JsonSchema)]
-#[schemars(rename_all = "snake_case")]
-enum OnOff {
-    On,
-    Off,
 }
 
 #[derive(JsonSchema)]

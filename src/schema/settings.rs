@@ -164,7 +164,7 @@ struct Engine {
 
 #[derive(JsonSchema)]
 #[schemars(rename_all = "snake_case")]
-enum OnOff {
+pub(super) enum OnOff {
     On,
     Off,
 }

@@ -113,6 +113,17 @@ pub enum AlertKind {
 }
 
 impl AlertKind {
+    /// The keys that say what a rule looks at, one to a rule.
+    pub const KEYS: [&'static str; 7] = [
+        "score_drop",
+        "band_entered",
+        "measure",
+        "silence",
+        "renewal_at_risk",
+        "opportunity",
+        "coverage",
+    ];
+
     /// The key that scorecards give it, which is also its name in records.
     pub fn name(&self) -> &'static str {
         match self {

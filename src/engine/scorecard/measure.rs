@@ -1,5 +1,6 @@
 //! The kinds of measures and the filters on what they read. Their meaning is in `aggregate`.
 
+use super::Measure;
 use crate::engine::event::Priority;
 use crate::engine::time::Span;
 
@@ -155,5 +156,45 @@ pub fn default_pane(kind: MeasureKind, longest_window: Span) -> Span {
         _ if longest_window <= Span::days(8) => Span::hours(6),
         _ if longest_window <= Span::days(128) => Span::DAY,
         _ => Span::days(7),
+    }
+}
+
+impl Measure {
+    /// The least and the most it can be, as far as its kind says.
+    pub fn possible_values(&self) -> (f64, f64) {
+        use MeasureKind::*;
+        let panes = |length: Span| {
+            self.window
+                .map_or(f64::INFINITY, |window| (window.as_millis() / length.as_millis()) as f64)
+        };
+        match self.kind {
+            UsageFeaturesUsed if !self.filter.features.is_empty() => (0.0, 1.0),
+            UsageEvents
+            | UsageQuantity
+            | UsageActiveUsers
+            | UsageSeatUtilisation
+            | UsageFeaturesUsed
+            | UsageDaysSinceLast
+            | UsageTrend
+            | SupportOpened
+            | SupportOpen
+            | SupportOldestOpenHours
+            | SupportReopened
+            | SupportEscalated
+            | SupportResolutionHours
+            | PaymentOverdueDays
+            | PaymentOverdueMinor
+            | PaymentFailed
+            | PaymentReminders
+            | PaymentDisputes => (0.0, f64::INFINITY),
+            UsageActiveDays => (0.0, panes(Span::DAY)),
+            UsageActiveWeeks => (0.0, panes(Span::days(7))),
+            PaymentLateShare => (0.0, 1.0),
+            SurveyNps => (-100.0, 100.0),
+            SurveyCsat | SurveyCes | SurveyAssessment => (0.0, 100.0),
+            PaymentDaysToPay | PaymentGrowth | AccountDaysToRenewal | AccountAgeDays => {
+                (f64::NEG_INFINITY, f64::INFINITY)
+            }
+        }
     }
 }

@@ -190,6 +190,11 @@ impl<'a> Field<'a> {
         }
     }
 
+    /// `on` or `off`.
+    pub fn switch(&self) -> Option<bool> {
+        self.choice(&[("on", true), ("off", false)])
+    }
+
     /// A length of time, `0d` included.
     pub fn span(&self) -> Option<Span> {
         match self.as_text().map(str::parse::<Span>) {

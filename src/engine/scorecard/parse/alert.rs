@@ -6,17 +6,6 @@ use super::condition::{profile_condition, read_comparison, read_measure_id};
 use crate::engine::time::Span;
 use crate::engine::yaml::{Field, Fields, nearest};
 
-/// The keys that say what a rule looks at, one to a rule.
-const KINDS: [&str; 7] = [
-    "score_drop",
-    "band_entered",
-    "measure",
-    "silence",
-    "renewal_at_risk",
-    "opportunity",
-    "coverage",
-];
-
 /// How the value of a `measure` rule may be compared: `equals` has no worse and no better.
 const COMPARISONS: [&str; 4] = ["above", "at_least", "below", "at_most"];
 
@@ -53,7 +42,7 @@ pub(super) fn read_alerts(field: &Field<'_>, names: &Names<'_>) -> Option<Vec<Al
 
 fn read_alert(fields: &Fields<'_>, names: &Names<'_>) -> Option<AlertRule> {
     let id = fields.require("id").and_then(|field| field.name().map(str::to_string));
-    let kind = fields.exactly_one(&KINDS).and_then(|(key, field)| match key {
+    let kind = fields.exactly_one(&AlertKind::KEYS).and_then(|(key, field)| match key {
         _ if key != "band_entered" && key != "measure" && !field.is_mapping() => {
             field.expected(format!("a mapping such as `{}`", example(key)))
         }

@@ -5,7 +5,6 @@ use super::super::{
     AlertKind, AlertRule, Combine, Comparison, Condition, Curve, Dimension, GateEffect, Measure,
     MeasureKind, Missing, ProfileCondition, Scorecard, TOLERANCE,
 };
-use crate::engine::time::Span;
 use crate::engine::yaml::{Field, Fields};
 
 /// Warns of everything doubtful in a card that holds.
@@ -112,45 +111,6 @@ fn warn_of_percentages(field: &Field<'_>, card: &Scorecard, dimension: &Dimensio
     }
 }
 
-/// What a measure can be at all, as far as its kind says.
-fn possible_values(measure: &Measure) -> (f64, f64) {
-    use MeasureKind::*;
-    let panes = |length: Span| {
-        measure
-            .window
-            .map_or(f64::INFINITY, |window| (window.as_millis() / length.as_millis()) as f64)
-    };
-    match measure.kind {
-        UsageFeaturesUsed if !measure.filter.features.is_empty() => (0.0, 1.0),
-        UsageEvents
-        | UsageQuantity
-        | UsageActiveUsers
-        | UsageSeatUtilisation
-        | UsageFeaturesUsed
-        | UsageDaysSinceLast
-        | UsageTrend
-        | SupportOpened
-        | SupportOpen
-        | SupportOldestOpenHours
-        | SupportReopened
-        | SupportEscalated
-        | SupportResolutionHours
-        | PaymentOverdueDays
-        | PaymentOverdueMinor
-        | PaymentFailed
-        | PaymentReminders
-        | PaymentDisputes => (0.0, f64::INFINITY),
-        UsageActiveDays => (0.0, panes(Span::DAY)),
-        UsageActiveWeeks => (0.0, panes(Span::days(7))),
-        PaymentLateShare => (0.0, 1.0),
-        SurveyNps => (-100.0, 100.0),
-        SurveyCsat | SurveyCes | SurveyAssessment => (0.0, 100.0),
-        PaymentDaysToPay | PaymentGrowth | AccountDaysToRenewal | AccountAgeDays => {
-            (f64::NEG_INFINITY, f64::INFINITY)
-        }
-    }
-}
-
 /// Whether a measure is always a whole number.
 fn is_whole(measure: &Measure) -> bool {
     use MeasureKind::*;
@@ -191,7 +151,7 @@ fn is_whole(measure: &Measure) -> bool {
 fn warn_of_maps(fields: Vec<Field<'_>>, card: &Scorecard) {
     for (field, measure) in fields.iter().zip(card.measures()) {
         let Curve::Map(entries) = &measure.curve else { continue };
-        let (low, high) = possible_values(measure);
+        let (low, high) = measure.possible_values();
         for (value, _) in entries {
             let name = measure.kind.name();
             if *value < low - TOLERANCE || *value > high + TOLERANCE {
@@ -240,7 +200,7 @@ fn words(comparison: Comparison) -> &'static str {
 /// Why a comparison with a measure can never hold.
 fn impossible(card: &Scorecard, measure: usize, how: Comparison, value: f64) -> Option<String> {
     let measure = card.measure(measure);
-    let (low, high) = possible_values(measure);
+    let (low, high) = measure.possible_values();
     never_holds(how, value, (low, high)).then(|| {
         format!(
             "`{}` is never {} {value}, `{}` is {}",
