@@ -21,7 +21,7 @@ use crate::engine::scorecard::Scorecard;
 use crate::engine::snapshot::{self, KeptAccount, SnapshotError, Stamp};
 use crate::engine::time::EventTime;
 use crate::routing::Routing;
-use crate::task::{CommitNote, Task, TaskSettings};
+use crate::task::{CommitNote, Noted, Task, TaskSettings};
 
 /// Why a task cannot be put back together. Nobody but an operator can mend these.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -186,8 +186,8 @@ pub struct Restored {
     pub cards: Vec<String>,
     /// The task's own record.
     pub marker: Marker,
-    /// By slot: what the account's record has seen of the topics read now, and its task time.
-    pub seen: Vec<(Positions, EventTime)>,
+    /// By slot: what the account's record has seen of the topics read now.
+    pub seen: Vec<Positions>,
     /// Slots of accounts of whose latest change readers have yet to be told.
     pub unreported: Vec<u32>,
 }
@@ -358,10 +358,8 @@ impl Restore {
         routing.settle(marker.partitioners);
         let publish_from =
             publish_from.unwrap_or_else(|| EventTime::from_millis(marker.publish_from));
-        let note_is_known = note.is_some();
         let guard_came = note.as_ref().map_or([0; 4], |note| note.came);
         let note_commits = note.as_ref().map_or(0, |note| note.n);
-        let now = EventTime::from_millis(note.map_or(marker.now, |note| note.t));
         marker.publish_from = publish_from.as_millis();
         marker.commits = note_commits.max(marker.commits);
         let resumptions: Vec<Resumption> = committed
@@ -380,7 +378,7 @@ impl Restore {
             .collect();
         let seen = |row: &PutBack| {
             let stamp = &self.stamps[row.stamp as usize];
-            (marker.valid(stamp.positions, stamp.epoch), stamp.at)
+            marker.valid(stamp.positions, stamp.epoch)
         };
         let unreported = self.put_back.iter().zip(0..).filter(|(row, _)| row.unreported);
         let mut engine = self.engine;
@@ -399,11 +397,14 @@ impl Restore {
             marker,
         };
         // Offsets set by hand stand at no task time that anybody knows; none at all at the first.
-        let known = match committed.iter().any(|(_, committed)| committed.is_some()) {
-            true => note_is_known.then_some(now),
-            false => Some(EventTime::MIN),
+        let noted = match committed.iter().any(|(_, committed)| committed.is_some()) {
+            true => note.as_ref().map(CommitNote::noted),
+            false => {
+                let now = EventTime::MIN;
+                Some(Noted { now, handled_to: now, unshown: false })
+            }
         };
-        let task = Task::restored(self.partition, self.settings, restored, &resumptions, known);
+        let task = Task::restored(self.partition, self.settings, restored, &resumptions, noted);
         Ok((task, resumptions))
     }
 

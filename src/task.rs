@@ -38,6 +38,9 @@ const BUFFER_BYTES_MAX: usize = 8 << 20;
 /// Most reports that go out in one commit but for those with a decision; at midnight many accounts
 /// change, and a transaction has to end in time.
 const REPORTS_PER_COMMIT_MAX: usize = 10_000;
+/// Most accounts shown to readers in one commit while events come as they happen: those that time
+/// alone has moved, at midnight perhaps all, must not hold up what has just come.
+const SHOWN_PER_COMMIT_MAX: usize = 2_000;
 
 /// What drives task time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,6 +97,23 @@ pub struct CommitNote {
     /// Events in the hour that runs, as the outage guard counts them.
     #[serde(default)]
     pub came: [u64; 4],
+    /// Deadlines after this task time, epoch milliseconds, were still open; absent where none was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub open_after: Option<i64>,
+    /// Readers had yet to be shown what time alone has made of some accounts.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unshown: bool,
+}
+
+impl CommitNote {
+    /// What a task goes on from.
+    pub fn noted(&self) -> Noted {
+        Noted {
+            now: EventTime::from_millis(self.t),
+            handled_to: EventTime::from_millis(self.open_after.unwrap_or(self.t)),
+            unshown: self.unshown,
+        }
+    }
 }
 
 /// One input partition number and its accounts.
@@ -127,6 +147,8 @@ pub struct Task<R> {
     publishes: bool,
     /// Whether time alone may have changed a report since the last commit, or made one due.
     stirred: bool,
+    /// Whether so much waits to be taken that nobody can be waiting for what comes next.
+    behind: bool,
     checkpoints: Checkpoints,
     /// Whether a checkpoint was due when last asked.
     checkpoint_due: bool,
@@ -143,16 +165,27 @@ pub struct Task<R> {
     ahead: HashMap<CompactString, Positions>,
 }
 
+/// What a task said of itself beside the offsets it committed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Noted {
+    /// Task time.
+    pub now: EventTime,
+    /// Up to this task time everything was decided that time alone decides.
+    pub handled_to: EventTime,
+    /// Whether readers had yet to be shown what time alone has made of some accounts.
+    pub unshown: bool,
+}
+
 /// A task on its way from its accounts' records to the committed offsets.
 struct Replay {
     /// By feed: where it ends.
     until: Vec<i64>,
-    /// By slot: what the account has seen, and its task time then.
-    seen: Vec<(Positions, EventTime)>,
+    /// By slot: what the account has seen.
+    seen: Vec<Positions>,
     /// Task time of what has been replayed so far.
     now: EventTime,
-    /// Task time at the end, where it is known.
-    ends_at: Option<EventTime>,
+    /// What is known of its end.
+    noted: Option<Noted>,
     /// Task time when the marker was written.
     written_at: EventTime,
     /// Where it began.
@@ -244,6 +277,7 @@ impl<R: InputRecord> Task<R> {
             moved: false,
             publishes: false,
             stirred: false,
+            behind: false,
             checkpoints,
             checkpoint_due: false,
             cards_written: Vec::new(),
@@ -255,13 +289,14 @@ impl<R: InputRecord> Task<R> {
     }
 
     /// A task that goes on with the accounts of an earlier life. It is given to
-    /// [`Task::replay`] until it stands at the committed offsets, whose task time is `now`.
+    /// [`Task::replay`] until it stands at the committed offsets, which it left `noted`; `None` where
+    /// nobody knows what it was like there.
     pub fn restored(
         partition: i32,
         settings: Arc<TaskSettings>,
         restored: Restored,
         resumptions: &[Resumption],
-        now: Option<EventTime>,
+        noted: Option<Noted>,
     ) -> Task<R> {
         let Restored { engine, rules, cards, marker, seen, unreported } = restored;
         let start: Vec<(Source, i64)> =
@@ -282,7 +317,7 @@ impl<R: InputRecord> Task<R> {
             until: task.feeds.iter().map(until).collect(),
             seen,
             now: positions_at,
-            ends_at: now,
+            noted,
             written_at: EventTime::from_millis(marker.now),
             started: (task.positions(), positions_at),
             rules,
@@ -315,7 +350,7 @@ impl<R: InputRecord> Task<R> {
             match self.next_to_replay(&replay) {
                 ToReplay::Record(index) => {
                     let (record, time) = self.pop(index);
-                    let time = replay.ends_at.map_or(time, |end| time.min(end));
+                    let time = replay.noted.map_or(time, |noted| time.min(noted.now));
                     replay.now = replay.now.max(time);
                     replay.records += 1;
                     self.take_again(index, &record, time, &replay, routing)?;
@@ -364,9 +399,8 @@ impl<R: InputRecord> Task<R> {
         let slot = self.engine.find(&event.account_id);
         let seen = slot.and_then(|slot| replay.seen.get(slot as usize));
         match seen {
-            Some((positions, _)) if record.offset() < positions[source as usize] => {}
-            Some((_, at)) => self.engine.replay(&event, replay.now.max(*at)),
-            None => self.engine.replay(&event, replay.now),
+            Some(positions) if record.offset() < positions[source as usize] => {}
+            _ => self.engine.replay(&event, replay.now),
         }
         Ok(())
     }
@@ -377,15 +411,19 @@ impl<R: InputRecord> Task<R> {
             feed.next = feed.next.max(*until);
         }
         let positions = self.positions();
-        for ((seen, _), slot) in replay.seen.iter().zip(0..) {
+        for (seen, slot) in replay.seen.iter().zip(0..) {
             if seen.iter().zip(&positions).any(|(seen, stands)| seen > stands) {
                 self.ahead.insert(self.engine.account_id(slot).clone(), *seen);
             }
         }
-        let ends_at = replay.ends_at.unwrap_or(replay.now.max(replay.written_at));
-        let kept_at =
-            |slot: u32| replay.seen.get(slot as usize).map_or(EventTime::MIN, |(_, at)| *at);
-        self.engine.thaw(ends_at, self.publish_from, kept_at);
+        let noted = replay.noted.unwrap_or_else(|| {
+            let now = replay.now.max(replay.written_at);
+            Noted { now, handled_to: now, unshown: false }
+        });
+        self.engine.thaw(noted.handled_to, noted.now, self.publish_from);
+        if noted.unshown {
+            self.engine.touch_all();
+        }
         self.engine.change_rules(replay.rules);
         self.collect_verdicts();
         let (positions, at) = replay.started;
@@ -474,8 +512,10 @@ impl<R: InputRecord> Task<R> {
         self.moved |= feed.next != next_before;
     }
 
-    /// Takes up to `budget` records in record-time order across the topics and moves task time.
-    /// `now` is wall time, for the checkpoints. Returns how many it took.
+    /// Takes up to `budget` records in record-time order across the topics and moves task time. While
+    /// events come as they happen it looks at no more than `looks` accounts because of time alone, so
+    /// that none has to wait for all; the others' turn comes with later calls. `now` is wall time,
+    /// for the checkpoints. Returns how many it took.
     ///
     /// # Errors
     /// When the topics' keys follow different hashes.
@@ -484,8 +524,11 @@ impl<R: InputRecord> Task<R> {
         ends: &EndOffsets,
         routing: &Routing,
         budget: usize,
+        looks: usize,
         now: EventTime,
     ) -> Result<usize, RoutingError> {
+        self.behind = self.feeds.iter().any(|feed| self.room(feed.source) == 0);
+        let mut looks = if self.behind { usize::MAX } else { looks };
         let (stood_at, stood_when) = (self.positions(), self.engine.now());
         // Looked up once: a worker's answer is about all its inputs.
         let own_ends: Vec<Option<End>> = self.feeds.iter().map(|f| self.end_of(f, ends)).collect();
@@ -502,7 +545,7 @@ impl<R: InputRecord> Task<R> {
             feed.warmed -= 1;
             let (record, time) = self.pop(index);
             self.moved = true;
-            self.engine.advance_to(time);
+            self.engine.advance_within(time, &mut looks);
             self.take(source, &record, time, routing)?;
             self.collect_verdicts();
             taken += 1;
@@ -510,11 +553,19 @@ impl<R: InputRecord> Task<R> {
         if self.settings.task_time == TaskTime::Wall && self.is_caught_up(&own_ends) {
             // Silence changes scores long before it changes a band.
             self.stirred |= self.engine.next_deadline().is_some_and(|at| at <= ends.asked_at);
-            self.engine.advance_to(ends.asked_at);
-            self.collect_verdicts();
+            self.engine.advance_within(ends.asked_at, &mut looks);
+        } else if self.has_open_deadlines() {
+            self.stirred = true;
+            self.engine.advance_within(self.engine.now(), &mut looks);
         }
+        self.collect_verdicts();
         self.note_changes(stood_at, stood_when, now);
         Ok(taken)
+    }
+
+    /// Whether time alone has more to say than there was time for.
+    pub fn has_open_deadlines(&self) -> bool {
+        self.engine.handled_to() < self.engine.now()
     }
 
     /// Goes over to other rules; what changes with them goes out with the next commit.
@@ -739,7 +790,11 @@ impl<R: InputRecord> Task<R> {
         }
         let mut reports = 0;
         let mut touched = Vec::new();
-        self.engine.drain_touched(|snapshot| touched.push(snapshot));
+        let shown_max = match self.behind {
+            true => usize::MAX,
+            false => SHOWN_PER_COMMIT_MAX.max(self.judged.len()),
+        };
+        self.engine.drain_touched(shown_max, |snapshot| touched.push(snapshot));
         for snapshot in touched {
             if shown(&snapshot) {
                 continue;
@@ -831,6 +886,7 @@ impl<R: InputRecord> Task<R> {
 
     fn write_account(&mut self, slot: u32, stamp: &Stamp) -> usize {
         let account_id = self.engine.account_id(slot).clone();
+        let stamp = &Stamp { at: self.engine.account_time(slot), ..*stamp };
         let unreported = self.scores.waiting.contains(&account_id);
         let key = account_id.as_bytes();
         let value = snapshot::seal(key, &self.engine.keep(slot, stamp, unreported));
@@ -919,6 +975,8 @@ impl<R: InputRecord> Task<R> {
             owner: self.settings.owner.clone(),
             from: self.publish_from.as_millis(),
             came: self.engine.guard_came().unwrap_or_default(),
+            open_after: self.has_open_deadlines().then(|| self.engine.handled_to().as_millis()),
+            unshown: self.engine.has_touched(),
         };
         serde_json::to_string(&note).expect("numbers and a string always become JSON")
     }
@@ -928,7 +986,7 @@ impl<R: InputRecord> Task<R> {
         self.commits += 1;
         self.committed_offsets = std::mem::take(&mut self.tried_offsets);
         self.moved = false;
-        self.stirred = false;
+        self.stirred = self.engine.has_touched();
         self.outputs.clear();
         self.outputs_bytes = 0;
         self.judged.clear();

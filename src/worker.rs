@@ -29,6 +29,9 @@ use crate::view::{Condition, View};
 
 /// Records a task takes before the next one has its turn.
 const TURN_RECORDS: usize = 4_096;
+/// Accounts looked at in a turn because of time alone, while events come as they happen: a few
+/// milliseconds' work, or some ten where all of them change their bands.
+const TURN_LOOKS: usize = 1_000;
 /// Outputs that wait in memory before a commit is due whatever the interval.
 const OUTPUTS_WAITING_MAX: usize = 20_000;
 /// The same in bytes: dead letters may be large.
@@ -282,6 +285,9 @@ impl<B: Broker> Worker<B> {
     /// Short enough to see a stop and a due commit in time.
     fn poll_timeout(&self) -> Duration {
         if self.arriving.front().is_some_and(|arriving| arriving.restore.is_some()) {
+            return Duration::ZERO;
+        }
+        if self.tasks.values().any(|assigned| assigned.task.has_open_deadlines()) {
             return Duration::ZERO;
         }
         if self.is_dirty() { Duration::from_millis(10) } else { NAP }
@@ -598,6 +604,7 @@ impl<B: Broker> Worker<B> {
         let Some(ends) = &self.ends else { return Ok(0) };
         let mut fetched = Vec::new();
         let mut taken = 0;
+        let looks = TURN_LOOKS / self.tasks.len().max(1) + 1;
         let live = self.tasks.values_mut().filter(|assigned| !assigned.task.is_replaying());
         for Assigned { task, counted } in live {
             let inputs: Vec<Input> = task.inputs().collect();
@@ -610,7 +617,7 @@ impl<B: Broker> Worker<B> {
                 }
             }
             let now = self.shared.clock.now();
-            taken += task.work(ends, &self.shared.routing, TURN_RECORDS, now)?;
+            taken += task.work(ends, &self.shared.routing, TURN_RECORDS, looks, now)?;
             task.note_time(now);
             for (source, reason) in task.drain_rejected() {
                 self.shared.metrics.add_rejected(source, reason);

@@ -56,7 +56,11 @@ pub struct Engine {
     rules: Arc<Rules>,
     /// Verdicts of task times before this are taken in silence.
     publish_from: EventTime,
-    /// Task time, and what outages make of it.
+    /// Task time.
+    now: EventTime,
+    /// Every deadline up to here has been handled, and perhaps later ones too.
+    settled: EventTime,
+    /// The moment at which an account is looked at, and what outages make of it.
     clocks: Clocks,
     /// Watches for outages, where that is asked for.
     guard: Option<Box<Guard>>,
@@ -66,8 +70,9 @@ pub struct Engine {
     accounts: Vec<Account>,
     timers: Timers,
     verdicts: VecDeque<Verdict>,
-    /// Slots of accounts that may look different since the last drain, each once.
-    touched: Vec<u32>,
+    /// Slots of accounts that may look different since they were drained, those with a decision first.
+    /// One may be listed in both ways; its own mark says whether it still is to be drained.
+    touched: VecDeque<u32>,
     /// Slots of accounts that checkpoints do not hold as they are since the last drain, each once.
     changed: Vec<u32>,
     stats: Stats,
@@ -95,14 +100,25 @@ struct Account {
     published: Option<Published>,
     /// Verdicts published so far.
     sequence: u64,
+    /// The latest moment at which it was looked at.
+    looked_at: EventTime,
     /// At or before the next moment at which score or band can change without an event.
     deadline: EventTime,
     /// The account's earliest entry in the timers.
     queued: EventTime,
-    /// Whether the slot is in `touched`.
-    touched: bool,
+    touched: Touched,
     /// `None` if the slot is not in `changed`.
     change: Option<Change>,
+}
+
+/// Whether an account is in the engine's list of those that may look different.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Touched {
+    /// It is not, or in a place that counts no more.
+    No,
+    Listed,
+    /// Before those about which nothing was decided.
+    First,
 }
 
 /// What has become of an account since somebody last asked.
@@ -177,6 +193,8 @@ impl Engine {
             stats: Stats { cards: no_card_stats(&rules), ..Stats::default() },
             rules,
             publish_from,
+            now: EventTime::MIN,
+            settled: EventTime::MIN,
             clocks: Clocks::default(),
             guard: None,
             operator_alerts: VecDeque::new(),
@@ -184,7 +202,7 @@ impl Engine {
             accounts: Vec::new(),
             timers: Timers::default(),
             verdicts: VecDeque::new(),
-            touched: Vec::new(),
+            touched: VecDeque::new(),
             changed: Vec::new(),
             breakdown: Breakdown::default(),
             alert_steps: Vec::new(),
@@ -206,6 +224,7 @@ impl Engine {
     /// Judges every account by other rules from now on. Accounts whose card says the same as before
     /// notice nothing; the others are judged at once, and what changes is put down to the rules.
     pub fn change_rules(&mut self, rules: Arc<Rules>) {
+        self.settle();
         let old = std::mem::replace(&mut self.rules, rules);
         self.stats.cards = no_card_stats(&self.rules);
         for slot in 0..self.accounts.len() {
@@ -225,7 +244,16 @@ impl Engine {
 
     /// Task time.
     pub fn now(&self) -> EventTime {
-        self.clocks.now
+        self.now
+    }
+
+    /// Up to here everything has been decided that time alone decides: task time, unless
+    /// [`Engine::advance_within`] has left deadlines open.
+    pub fn handled_to(&self) -> EventTime {
+        match self.timers.next() {
+            Some(open) if open <= self.now => self.settled.max(open - Span::from_millis(1)),
+            _ => self.now,
+        }
     }
 
     /// How many accounts are known.
@@ -241,29 +269,47 @@ impl Engine {
     /// Moves task time forward, handling every deadline on the way at its own time and in order.
     /// A time before the present one changes nothing.
     pub fn advance_to(&mut self, now: EventTime) {
+        self.advance_within(now, &mut usize::MAX.clone());
+    }
+
+    /// The same, with at most `looks` accounts looked at, which counts down. The deadlines that are
+    /// left open are handled by later calls, at their own times all the same, and an account's own
+    /// before anything else becomes of it: each account is told the same, only not all in one row.
+    /// Nothing is left open across the end of an hour for which outages are watched.
+    pub fn advance_within(&mut self, now: EventTime, looks: &mut usize) {
         while let Some(guard) = &self.guard {
-            let look_at = guard.next_look(self.clocks.now, self.publish_from);
+            let look_at = guard.next_look(self.now, self.publish_from);
             if look_at > now {
                 break;
             }
             // An outage is noticed before anything falls by it.
-            self.advance_accounts(look_at - Span::from_millis(1));
-            self.clocks.now = look_at;
+            self.now = look_at - Span::from_millis(1);
+            self.settle();
+            self.now = look_at;
             self.look_for_outages();
         }
-        self.advance_accounts(now);
+        self.now = now.max(self.now);
+        self.handle_deadlines(looks);
+    }
+
+    /// Handles the deadlines that are still open.
+    fn settle(&mut self) {
+        self.handle_deadlines(&mut usize::MAX.clone());
     }
 
     fn look_for_outages(&mut self) {
         let Some(guard) = &mut self.guard else { return };
         let frozen_before = self.clocks.frozen();
+        self.clocks.now = self.now;
         let goes_on = guard.look(&mut self.clocks, self.publish_from, &mut self.operator_alerts);
         if goes_on {
             for slot in 0..self.accounts.len() as u32 {
+                self.look_at_present(slot);
                 self.read_scored(slot);
                 self.judge(slot);
                 self.schedule(slot);
             }
+            self.settled = self.now;
         }
         self.note_outages();
         if self.clocks.frozen() != frozen_before {
@@ -280,24 +326,51 @@ impl Engine {
         self.operator_alerts.pop_front()
     }
 
-    fn advance_accounts(&mut self, now: EventTime) {
+    fn handle_deadlines(&mut self, looks: &mut usize) {
         let mut coming = [0; WARM_UP_MAX];
-        loop {
-            let count = self.timers.take_coming(now, &mut coming);
+        while *looks > 0 {
+            let count = self.timers.take_coming(self.now, &mut coming);
             self.warm_up_slots(&coming[..count], true);
-            let Some((at, slot)) = self.timers.pop_due(now) else { break };
+            let Some((at, slot)) = self.timers.pop_due(self.now) else {
+                self.settled = self.now;
+                return;
+            };
             let account = &mut self.accounts[slot as usize];
             if account.queued != at {
                 continue; // An earlier entry took this one's place.
             }
             account.queued = EventTime::MAX;
             if account.deadline <= at {
-                self.clocks.now = at.max(self.clocks.now);
+                *looks -= 1;
+                self.look_at(slot, at);
                 self.wake(slot);
             }
             self.schedule(slot);
         }
-        self.clocks.now = now.max(self.clocks.now);
+    }
+
+    /// Has the clock show `at`, or the moment at which the account was looked at last if that is later.
+    fn look_at(&mut self, slot: u32, at: EventTime) {
+        let account = &mut self.accounts[slot as usize];
+        account.looked_at = at.max(account.looked_at);
+        self.clocks.now = account.looked_at;
+    }
+
+    /// Handles those of the account's deadlines that are still open, and has the clock show the
+    /// present.
+    fn look_at_present(&mut self, slot: u32) {
+        while self.accounts[slot as usize].deadline <= self.now {
+            self.look_at(slot, self.accounts[slot as usize].deadline);
+            self.wake(slot);
+        }
+        self.look_at(slot, self.now);
+    }
+
+    /// Up to when everything has been decided about an account that time alone decides.
+    pub fn account_time(&self, slot: u32) -> EventTime {
+        let account = &self.accounts[slot as usize];
+        let all = if account.deadline <= self.now { self.handled_to() } else { self.now };
+        all.max(account.looked_at)
     }
 
     /// At or before the next moment at which time alone can change anything.
@@ -305,7 +378,7 @@ impl Engine {
         let look_at = self
             .guard
             .as_ref()
-            .map_or(EventTime::MAX, |guard| guard.next_look(self.clocks.now, self.publish_from));
+            .map_or(EventTime::MAX, |guard| guard.next_look(self.now, self.publish_from));
         let next = self.timers.next().unwrap_or(EventTime::MAX).min(look_at);
         (next < EventTime::MAX).then_some(next)
     }
@@ -313,6 +386,7 @@ impl Engine {
     /// Takes an event that was learnt of at the present task time.
     pub fn handle_event(&mut self, event: &Event<'_>) {
         let Some((slot, created)) = self.slot_for(event) else { return };
+        self.look_at_present(slot);
         let account = &mut self.accounts[slot as usize];
         let plan = &self.rules.sets()[account.set as usize].plan;
         let source = event.body.source();
@@ -322,7 +396,7 @@ impl Engine {
         if let Some(guard) = &mut self.guard
             && applied != Applied::Duplicate
         {
-            guard.count(source, self.clocks.now);
+            guard.count(source, self.now);
         }
         let (first_moved, count) = match applied {
             Applied::Duplicate | Applied::Repeated => {
@@ -411,18 +485,32 @@ impl Engine {
         self.accounts.iter().map(|account| account.id.as_str())
     }
 
-    /// Snapshots of the accounts that may look different since the last call, each once.
-    pub fn drain_touched(&mut self, mut each: impl FnMut(Snapshot)) {
-        let mut touched = std::mem::take(&mut self.touched);
-        for slots in touched.chunks(WARM_UP_MAX) {
-            self.warm_up_slots(slots, true);
-            for slot in slots {
-                self.accounts[*slot as usize].touched = false;
+    /// Snapshots of up to `max` of the accounts that may look different since they were handed out
+    /// last, first those about which something was decided.
+    pub fn drain_touched(&mut self, max: usize, mut each: impl FnMut(Snapshot)) {
+        let mut slots = Vec::with_capacity(WARM_UP_MAX);
+        let mut left = max;
+        while left > 0 && !self.touched.is_empty() {
+            slots.clear();
+            while slots.len() < WARM_UP_MAX.min(left)
+                && let Some(slot) = self.touched.pop_front()
+            {
+                let touched = &mut self.accounts[slot as usize].touched;
+                if std::mem::replace(touched, Touched::No) != Touched::No {
+                    slots.push(slot);
+                }
+            }
+            left -= slots.len();
+            self.warm_up_slots(&slots, true);
+            for slot in &slots {
                 each(self.snapshot_of(*slot));
             }
         }
-        touched.clear();
-        self.touched = touched;
+    }
+
+    /// Whether [`Engine::drain_touched`] has anything left to hand out.
+    pub fn has_touched(&self) -> bool {
+        !self.touched.is_empty()
     }
 
     /// Has [`Engine::drain_touched`] hand out every account once more.
@@ -504,6 +592,7 @@ impl Engine {
         kept: KeptAccount<'_>,
     ) -> Result<u32, SnapshotError> {
         let rules = Arc::clone(&self.rules);
+        let kept_at = kept.stamp().at;
         let own = rules.cards().position(|card| card_mark(&card.hash) == kept.card);
         let set = match own {
             Some(own) => own,
@@ -532,6 +621,7 @@ impl Engine {
         account.overriding = overriding.map(Box::new);
         account.published = published;
         account.sequence = kept.sequence;
+        account.looked_at = kept_at;
         Ok(slot)
     }
 
@@ -557,11 +647,10 @@ impl Engine {
     /// before [`Engine::thaw`].
     pub fn replay(&mut self, event: &Event<'_>, at: EventTime) {
         let Some((slot, _)) = self.slot_for(event) else { return };
+        self.look_at(slot, at);
         let account = &mut self.accounts[slot as usize];
         let plan = &self.rules.sets()[account.set as usize].plan;
-        let now = std::mem::replace(&mut self.clocks.now, at);
         let applied = account.aggregate.apply(event, plan, &self.clocks);
-        self.clocks.now = now;
         if matches!(applied, Applied::Duplicate | Applied::Repeated) {
             return;
         }
@@ -570,39 +659,34 @@ impl Engine {
     }
 
     /// Goes on at `now` with the accounts that were put back: reads every measure, and judges, which
-    /// by the rules they were kept under decides nothing new. An account that was `kept_at` a later
-    /// time rests until then. Decisions before `publish_from` are taken in silence.
-    pub fn thaw(
-        &mut self,
-        now: EventTime,
-        publish_from: EventTime,
-        kept_at: impl Fn(u32) -> EventTime,
-    ) {
+    /// by the rules they were kept under decides nothing new. Deadlines after `handled_to` are still
+    /// open, so each account stands where it was looked at last, if that is later than `handled_to`:
+    /// because of what it has seen since, or because it was kept ahead of the others. Decisions before
+    /// `publish_from` are taken in silence.
+    pub fn thaw(&mut self, handled_to: EventTime, now: EventTime, publish_from: EventTime) {
         self.publish_from = publish_from;
-        self.clocks.now = now.max(self.clocks.now);
+        self.now = now.max(self.now);
+        self.settled = handled_to.min(self.now);
         self.stats.cards = no_card_stats(&self.rules);
         for account in &self.accounts {
             let stats = &mut self.stats.cards[account.set as usize];
             stats.note_account(account.band.current(), account.firing_set());
         }
         for slot in 0..self.accounts.len() as u32 {
-            if kept_at(slot) > self.clocks.now {
-                self.accounts[slot as usize].deadline = kept_at(slot);
-            } else {
-                self.read_scored(slot);
-                self.fill_breakdown(slot);
-                if let Some(alerts) = &mut self.accounts[slot as usize].alerts {
-                    alerts.go_on_with(self.breakdown.score, self.clocks.now);
-                }
-                self.judge_for(slot, Cause::Score, None);
+            self.look_at(slot, self.settled);
+            self.read_scored(slot);
+            self.fill_breakdown(slot);
+            if let Some(alerts) = &mut self.accounts[slot as usize].alerts {
+                alerts.go_on_with(self.breakdown.score, self.clocks.now);
             }
+            self.judge_for(slot, Cause::Score, None);
             self.schedule(slot);
         }
     }
 
     /// Snapshots of all accounts that [`Engine::drain_touched`] would not hand out.
     pub fn untouched(&mut self) -> Vec<Snapshot> {
-        let rest = |slot: &u32| !self.accounts[*slot as usize].touched;
+        let rest = |slot: &u32| self.accounts[*slot as usize].touched == Touched::No;
         let slots: Vec<u32> = (0..self.accounts.len() as u32).filter(rest).collect();
         slots.into_iter().map(|slot| self.snapshot_of(slot)).collect()
     }
@@ -665,9 +749,10 @@ impl Engine {
             alerts: (!card.alerts.is_empty()).then(|| Box::new(AlertBook::new())),
             published: None,
             sequence: 0,
+            looked_at: EventTime::MIN,
             deadline: EventTime::MAX,
             queued: EventTime::MAX,
-            touched: false,
+            touched: Touched::No,
             change: None,
         });
         self.stats.cards[set].note_account(None, 0);
@@ -734,6 +819,7 @@ impl Engine {
 
     /// Takes an account over from the card `before` to the one it has now, and judges it.
     fn change_card(&mut self, slot: u32, before: &RuleSet) {
+        self.look_at(slot, self.now);
         let account = &mut self.accounts[slot as usize];
         let set = &self.rules.sets()[account.set as usize];
         let (old, new) = (&before.card, &set.card);
@@ -945,6 +1031,10 @@ impl Engine {
         self.alert_steps = steps;
         let account = &mut self.accounts[slot as usize];
         account.published = Some(Published::new(&account.measures, &self.breakdown));
+        if account.touched != Touched::First {
+            account.touched = Touched::First;
+            self.touched.push_front(slot);
+        }
     }
 
     /// Adds a verdict on the account as it is now, and returns its number.
@@ -1001,13 +1091,15 @@ impl Engine {
     /// Has [`Engine::drain_touched`] hand out the account.
     pub fn touch(&mut self, slot: u32) {
         let account = &mut self.accounts[slot as usize];
-        if !account.touched {
-            account.touched = true;
-            self.touched.push(slot);
+        if account.touched == Touched::No {
+            account.touched = Touched::Listed;
+            self.touched.push_back(slot);
         }
     }
 
+    /// An account whose deadline is still open is shown as it was before it.
     fn snapshot_of(&mut self, slot: u32) -> Snapshot {
+        self.look_at(slot, self.account_time(slot));
         // All measures, the watched ones too. What moved in between has had its deadline already.
         for measure in 0..self.set_of(slot).plan.reads.len() {
             self.read(slot, measure);
