@@ -9,16 +9,18 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use compact_str::CompactString;
+
 use crate::broker::{Committed, Input, InputRecord};
 use crate::checkpoint::{
-    CARD_KEY, GUARD_KEY, IN_PARTS, MARKER_KEY, Marker, Positions, RESERVED_BYTE, part_of,
+    CARD_KEY, GONE, GUARD_KEY, IN_PARTS, MARKER_KEY, Marker, Positions, RESERVED_BYTE, part_of,
 };
 use crate::engine::Engine;
 use crate::engine::event::Source;
 use crate::engine::outage::KeptGuard;
 use crate::engine::rules::Rules;
 use crate::engine::scorecard::Scorecard;
-use crate::engine::snapshot::{self, KeptAccount, SnapshotError, Stamp};
+use crate::engine::snapshot::{self, KeptAccount, KeptGone, SnapshotError, Stamp};
 use crate::engine::time::EventTime;
 use crate::routing::Routing;
 use crate::task::{CommitNote, Noted, Task, TaskSettings};
@@ -164,8 +166,12 @@ pub struct Restore {
     stamps: Vec<Stamp>,
     /// By slot.
     put_back: Vec<PutBack>,
+    /// Accounts that were forgotten, and are not known again.
+    gone: HashMap<CompactString, Stamp>,
     /// Parts of accounts that are too large for one record, until the last one has come.
     parts: HashMap<Vec<u8>, Vec<Vec<u8>>>,
+    /// In how many parts accounts were written.
+    part_counts: HashMap<CompactString, u16>,
     records: u64,
 }
 
@@ -188,6 +194,10 @@ pub struct Restored {
     pub marker: Marker,
     /// By slot: what the account's record has seen of the topics read now.
     pub seen: Vec<Positions>,
+    /// Accounts that were forgotten: the positions before which nothing is theirs.
+    pub gone: HashMap<CompactString, Positions>,
+    /// In how many parts accounts were written, where one record was too small.
+    pub parts: HashMap<CompactString, u16>,
     /// Slots of accounts of whose latest change readers have yet to be told.
     pub unreported: Vec<u32>,
 }
@@ -216,7 +226,9 @@ impl Restore {
             cards: Vec::new(),
             stamps: Vec::new(),
             put_back: Vec::new(),
+            gone: HashMap::new(),
             parts: HashMap::new(),
+            part_counts: HashMap::new(),
             records: 0,
         }
     }
@@ -253,6 +265,10 @@ impl Restore {
         }
         if let Some((account, number)) = part_of(key) {
             if let Some(value) = value {
+                if let Ok(account_id) = std::str::from_utf8(account) {
+                    let count = self.part_counts.entry(account_id.into()).or_default();
+                    *count = (*count).max(number + 1);
+                }
                 let parts = self.parts.entry(account.to_vec()).or_default();
                 parts.resize_with(parts.len().max(usize::from(number) + 1), Vec::new);
                 value.clone_into(&mut parts[usize::from(number)]);
@@ -280,8 +296,19 @@ impl Restore {
         }
         let account_id = std::str::from_utf8(key).map_err(|_| damaged("the key is no account"))?;
         match value {
-            None => self.take_out(account_id),
-            Some(value) => self.put_back(account_id, &value)?,
+            None => {
+                self.take_out(account_id);
+                self.gone.remove(account_id);
+            }
+            Some(value) if value.first() == Some(&GONE) => {
+                let gone: KeptGone = snapshot::open(key, &value[1..])?;
+                self.take_out(account_id);
+                self.gone.insert(account_id.into(), gone.stamp());
+            }
+            Some(value) => {
+                self.put_back(account_id, &value)?;
+                self.gone.remove(account_id);
+            }
         }
         Ok(())
     }
@@ -390,6 +417,12 @@ impl Restore {
         }
         let restored = Restored {
             seen: self.put_back.iter().map(seen).collect(),
+            gone: self
+                .gone
+                .into_iter()
+                .map(|(id, stamp)| (id, marker.valid(stamp.positions, stamp.epoch)))
+                .collect(),
+            parts: self.part_counts,
             unreported: unreported.map(|(_, slot)| slot).collect(),
             engine,
             rules: self.rules,

@@ -15,14 +15,14 @@ use crate::broker::{
     End, EndOffsets, Fetched, Input, InputRecord, OutputRecord, OutputTopic, Processed,
 };
 use crate::checkpoint::{
-    BYTES_PER_COMMIT_MAX, CARD_KEY, Checkpoints, GUARD_KEY, MARKER_KEY, Marker, Positions,
-    RECORDS_PER_COMMIT_MAX, entries,
+    BYTES_PER_COMMIT_MAX, CARD_KEY, Checkpoints, GONE, GUARD_KEY, MARKER_KEY, Marker, Positions,
+    RECORDS_PER_COMMIT_MAX, entries, part_key,
 };
-use crate::engine::event::{self, DecodeLimits, ReasonCode, Source};
+use crate::engine::event::{self, Body, DecodeLimits, Event, ReasonCode, Source};
 use crate::engine::record::{self, EncodedRecord};
 use crate::engine::report::Snapshot;
 use crate::engine::rules::Rules;
-use crate::engine::snapshot::{self, Stamp};
+use crate::engine::snapshot::{self, KeptGone, Stamp};
 use crate::engine::time::{EventTime, Span};
 use crate::engine::{Change, Engine, WARM_UP_MAX};
 use crate::restore::{Restored, Resumption};
@@ -150,6 +150,15 @@ pub struct Task<R> {
     /// Whether so much waits to be taken that nobody can be waiting for what comes next.
     behind: bool,
     checkpoints: Checkpoints,
+    /// Accounts forgotten since the last commit: readers are to forget them with it.
+    forgotten: Vec<CompactString>,
+    /// Those of them of which the changelog has yet to be told.
+    untold: Vec<CompactString>,
+    /// Accounts of which the changelog says that they are gone: once nobody reads again what lies
+    /// before these positions, it need not say that any more.
+    gone: HashMap<CompactString, Positions>,
+    /// In how many parts the largest record of an account was written, where it was too large for one.
+    parts: HashMap<CompactString, u16>,
     /// Whether a checkpoint was due when last asked.
     checkpoint_due: bool,
     /// The hashes of scorecards whose text the changelog holds.
@@ -279,6 +288,10 @@ impl<R: InputRecord> Task<R> {
             stirred: false,
             behind: false,
             checkpoints,
+            forgotten: Vec::new(),
+            untold: Vec::new(),
+            gone: HashMap::new(),
+            parts: HashMap::new(),
             checkpoint_due: false,
             cards_written: Vec::new(),
             marker: None,
@@ -298,7 +311,7 @@ impl<R: InputRecord> Task<R> {
         resumptions: &[Resumption],
         noted: Option<Noted>,
     ) -> Task<R> {
-        let Restored { engine, rules, cards, marker, seen, unreported } = restored;
+        let Restored { engine, rules, cards, marker, seen, gone, parts, unreported } = restored;
         let start: Vec<(Source, i64)> =
             resumptions.iter().map(|from| (from.source, from.replay_from)).collect();
         let publish_from = EventTime::from_millis(marker.publish_from);
@@ -307,6 +320,7 @@ impl<R: InputRecord> Task<R> {
         let rules = Arc::clone(task.engine.rules());
         task.engine = engine;
         task.cards_written = cards;
+        (task.gone, task.parts) = (gone, parts);
         task.publishes = marker.now >= marker.publish_from;
         let until = |feed: &Feed<R>| {
             let from = resumptions.iter().find(|from| from.source == feed.source);
@@ -393,12 +407,12 @@ impl<R: InputRecord> Task<R> {
         let limits = &self.settings.limits;
         let decoded = event::decode(source, record.key(), record.value(), record_time, limits);
         let (Ok(event), Some(key)) = (decoded, record.key()) else { return Ok(()) };
-        if !routing.check(source, key, self.partition)? {
+        if !self.belongs_here(&event, key, routing)? {
             return Ok(());
         }
         let slot = self.engine.find(&event.account_id);
         let seen = slot.and_then(|slot| replay.seen.get(slot as usize));
-        match seen {
+        match seen.or_else(|| self.gone.get(event.account_id.as_ref())) {
             Some(positions) if record.offset() < positions[source as usize] => {}
             _ => self.engine.replay(&event, replay.now),
         }
@@ -437,9 +451,33 @@ impl<R: InputRecord> Task<R> {
 
     /// Has what has changed since the task stood at `positions` written in time.
     fn note_changes(&mut self, positions: Positions, at: EventTime, now: EventTime) {
+        let forgotten: Vec<_> = self.engine.drain_forgotten().collect();
+        for (slot, account_id) in forgotten {
+            self.note_forgotten(slot, account_id);
+        }
         let mut changed = Vec::new();
         self.engine.drain_changed(|slot, change| changed.push((slot, change == Change::Verdict)));
         self.checkpoints.note(changed.into_iter(), positions, at, now);
+    }
+
+    /// Has nothing left anywhere of an account that had this slot.
+    fn note_forgotten(&mut self, slot: Option<u32>, account_id: CompactString) {
+        if let Some(slot) = slot {
+            self.checkpoints.forget(slot);
+        }
+        self.scores.forget(&account_id);
+        self.judged.remove(&account_id);
+        self.ahead.remove(&account_id);
+        self.write(OutputRecord {
+            topic: OutputTopic::Scores,
+            partition: None,
+            key: Some(account_id.as_bytes().to_vec()),
+            value: None,
+            headers: Vec::new(),
+            timestamp: None,
+        });
+        self.untold.push(account_id.clone());
+        self.forgotten.push(account_id);
     }
 
     /// The first offset of each topic that has not been processed; 0 where none is read.
@@ -635,8 +673,8 @@ impl<R: InputRecord> Task<R> {
         let record_time = record.timestamp().unwrap_or(time);
         let limits = &self.settings.limits;
         let decoded = event::decode(source, record.key(), record.value(), record_time, limits);
-        let routed = match record.key() {
-            Some(key) if decoded.is_ok() => routing.check(source, key, self.partition)?,
+        let routed = match (record.key(), &decoded) {
+            (Some(key), Ok(event)) => self.belongs_here(event, key, routing)?,
             _ => true,
         };
         match decoded {
@@ -660,6 +698,19 @@ impl<R: InputRecord> Task<R> {
             }
         }
         Ok(())
+    }
+
+    /// Whether a key is where its topic's others are. An account is forgotten wherever it is told.
+    fn belongs_here(
+        &self,
+        event: &Event<'_>,
+        key: &[u8],
+        routing: &Routing,
+    ) -> Result<bool, RoutingError> {
+        if let Body::Forget = event.body {
+            return Ok(true);
+        }
+        routing.check(event.body.source(), key, self.partition)
     }
 
     fn collect_verdicts(&mut self) {
@@ -840,6 +891,7 @@ impl<R: InputRecord> Task<R> {
             self.write(self.changelog_record(GUARD_KEY.to_vec(), value));
             records += 1;
         }
+        records += self.write_gone(&stamp);
         while let Some(slot) = self.checkpoints.take_decided() {
             bytes += self.write_account(slot, &stamp);
             records += 1;
@@ -861,7 +913,50 @@ impl<R: InputRecord> Task<R> {
         if records > 0 || (is_behind && is_old) {
             self.write_marker(positions, positions_at, routing);
             self.marker_at = now;
+            self.bury_gone(positions);
         }
+    }
+
+    /// Adds that accounts are gone, with the positions before which nothing is theirs: whoever reads
+    /// their events again is not to take them for new accounts. Returns how many records it took.
+    fn write_gone(&mut self, stamp: &Stamp) -> usize {
+        let mut records = 0;
+        for account_id in std::mem::take(&mut self.untold) {
+            let key = account_id.as_bytes();
+            for number in 0..self.parts.remove(&account_id).unwrap_or(0) {
+                self.write(self.changelog_tombstone(part_key(key, number)));
+                records += 1;
+            }
+            if let Some(slot) = self.engine.find(&account_id) {
+                // Known again already: its record says from where on.
+                self.checkpoints.forget(slot);
+                self.write_account(slot, stamp);
+            } else {
+                let gone = snapshot::seal(key, &KeptGone::new(stamp));
+                let value = [&[GONE], &*gone].concat();
+                self.write(self.changelog_record(key.to_vec(), value));
+                self.gone.insert(account_id, stamp.positions);
+            }
+            records += 1;
+        }
+        records
+    }
+
+    /// Adds a tombstone for every account that is gone, where everything before `positions` is read
+    /// no more.
+    fn bury_gone(&mut self, positions: Positions) {
+        let is_over = |gone: &Positions| gone.iter().zip(&positions).all(|(gone, now)| gone <= now);
+        let over = self.gone.extract_if(|_, gone| is_over(gone));
+        let over: Vec<CompactString> = over.map(|(account_id, _)| account_id).collect();
+        for account_id in over {
+            if self.engine.find(&account_id).is_none() {
+                self.write(self.changelog_tombstone(account_id.as_bytes().to_vec()));
+            }
+        }
+    }
+
+    fn changelog_tombstone(&self, key: Vec<u8>) -> OutputRecord {
+        OutputRecord { value: None, ..self.changelog_record(key, Vec::new()) }
     }
 
     /// Adds the text of every scorecard in force that the changelog does not hold; returns how many
@@ -891,7 +986,12 @@ impl<R: InputRecord> Task<R> {
         let key = account_id.as_bytes();
         let value = snapshot::seal(key, &self.engine.keep(slot, stamp, unreported));
         let bytes = value.len();
-        for (key, value) in entries(key, value, self.settings.changelog_bytes_max) {
+        let entries = entries(key, value, self.settings.changelog_bytes_max);
+        if entries.len() > 1 {
+            let parts = self.parts.entry(account_id.clone()).or_default();
+            *parts = (*parts).max(entries.len() as u16 - 1);
+        }
+        for (key, value) in entries {
             self.write(self.changelog_record(key, value));
         }
         bytes
@@ -993,6 +1093,11 @@ impl<R: InputRecord> Task<R> {
         std::mem::take(&mut self.snapshots)
     }
 
+    /// The accounts that were forgotten with the last commit.
+    pub fn drain_forgotten(&mut self) -> impl Iterator<Item = CompactString> {
+        self.forgotten.drain(..)
+    }
+
     /// Records rejected since the last call, for the metrics.
     pub fn drain_rejected(&mut self) -> impl Iterator<Item = (Source, ReasonCode)> {
         self.rejected.drain(..)
@@ -1042,6 +1147,13 @@ impl ScoreLog {
 
     fn is_due(&self, now: EventTime) -> bool {
         self.due.first().is_some_and(|(at, _)| *at <= now)
+    }
+
+    fn forget(&mut self, account_id: &CompactString) {
+        self.published_at.remove(account_id);
+        if self.waiting.remove(account_id) {
+            self.due.retain(|(_, waiting)| waiting != account_id);
+        }
     }
 
     /// Has an account's report go out as soon as there is room for it.

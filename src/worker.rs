@@ -555,16 +555,16 @@ impl<B: Broker> Worker<B> {
         self.rules_unsure = true;
         let task = &mut assigned.task;
         // The last try may have come through without anybody hearing of it.
-        let news =
-            if !task.tried_offsets().is_empty() && stands_at(&committed, task.tried_offsets()) {
-                task.committed()
-            } else if stands_at(&committed, task.committed_offsets()) {
-                Vec::new()
-            } else {
-                return;
-            };
-        for snapshot in shown.into_iter().chain(news) {
+        let came_through =
+            !task.tried_offsets().is_empty() && stands_at(&committed, task.tried_offsets());
+        if !came_through && !stands_at(&committed, task.committed_offsets()) {
+            return;
+        }
+        for snapshot in shown {
             self.shared.view.show(partition, snapshot);
+        }
+        if came_through {
+            publish(&self.shared.view, partition, task);
         }
         info!(worker = self.number, partition, "task resumed where it was");
         self.tasks.insert(partition, assigned);
@@ -824,6 +824,9 @@ impl<B: Broker> Worker<B> {
 
 /// The commit is known to have succeeded: readers may see it.
 fn publish<R: InputRecord>(view: &View, partition: i32, task: &mut Task<R>) {
+    for account_id in task.drain_forgotten() {
+        view.forget(&account_id);
+    }
     for snapshot in task.committed() {
         view.show(partition, snapshot);
     }

@@ -6,12 +6,13 @@
 
 mod histories;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use barometer::broker::{
     Committed, End, EndOffsets, Fetched, Input, InputRecord, OutputRecord, OutputTopic,
 };
+use barometer::checkpoint::{RESERVED_BYTE, part_of};
 use barometer::engine::event::{DecodeLimits, Source};
 use barometer::engine::rules::Rules;
 use barometer::engine::scorecard::Scorecard;
@@ -22,7 +23,7 @@ use barometer::task::{Task, TaskSettings, TaskTime};
 use serde_json::Value;
 
 use histories::harness::check;
-use histories::{Case, cases};
+use histories::{Arrival, Case, cases};
 
 /// A record of a topic, or of the changelog.
 #[derive(Clone, Debug)]
@@ -81,6 +82,17 @@ impl Cluster {
                 key: arrival.account_id.clone().into_bytes(),
                 value,
             });
+            // Somebody wants an account erased; events of it may well come again.
+            if dice() % 23 == 0 {
+                let profiles = topics.get_mut(&Source::Profile).expect("all are there");
+                let offset = profiles.last().map_or(0, |last| last.offset + 1);
+                profiles.push(Stored {
+                    offset,
+                    time: EventTime::from_millis(arrival.record_time_ms),
+                    key: arrival.account_id.clone().into_bytes(),
+                    value: Some(forgetting(arrival).into_bytes()),
+                });
+            }
         }
         Cluster { topics, published: Vec::new(), committed: BTreeMap::new() }
     }
@@ -145,13 +157,26 @@ impl Cluster {
     fn reports(&self) -> BTreeMap<String, Value> {
         let mut reports = BTreeMap::new();
         for record in self.of(OutputTopic::Scores) {
-            let json = serde_json::from_slice(record.value.as_deref().expect("a report"));
-            let report: Value = json.expect("JSON");
+            let Some(json) = record.value.as_deref() else {
+                reports.remove(&text(record.key.as_deref()));
+                continue;
+            };
+            let report: Value = serde_json::from_slice(json).expect("JSON");
             let says = ["score", "band", "previous_band", "band_since", "coverage", "gates"];
             let says: Vec<&Value> = says.iter().map(|field| &report[field]).collect();
             reports.insert(text(record.key.as_deref()), serde_json::json!(says));
         }
         reports
+    }
+
+    /// The accounts of which the compacted changelog holds anything.
+    fn kept(&self) -> BTreeSet<String> {
+        let of_accounts = |record: &Stored| {
+            let key = part_of(&record.key).map_or(&*record.key, |(whole, _)| whole);
+            (key.first() != Some(&RESERVED_BYTE)).then(|| key.to_vec())
+        };
+        let kept = self.changelog(true).into_iter().filter(|record| record.value.is_some());
+        kept.filter_map(|record| of_accounts(&record)).map(|key| text(Some(&key))).collect()
     }
 
     /// Topic and offset of each dead letter.
@@ -168,6 +193,17 @@ impl Cluster {
         letters.sort();
         letters
     }
+}
+
+/// A record that asks for an arrival's account to be erased.
+fn forgetting(arrival: &Arrival) -> String {
+    let Arrival { account_id, record_time_ms, .. } = arrival;
+    let event_id = format!("forget-{record_time_ms}");
+    serde_json::json!({
+        "event_id": event_id, "account_id": account_id, "occurred_at": record_time_ms,
+        "forget": true,
+    })
+    .to_string()
 }
 
 fn text(bytes: Option<&[u8]>) -> String {
@@ -426,6 +462,8 @@ fn crashes_change_nothing(case: &Case, fault: Fault) -> Result<(), String> {
     let crashed = processed(case, Run { crashes: true, in_slices, fault, ..Run::STEADY });
     same("events", &steady.events(), &crashed.events())?;
     same("reports", &steady.reports(), &crashed.reports())?;
+    same("accounts in the changelog", &steady.kept(), &crashed.kept())?;
+    same("accounts with reports", &steady.kept(), &steady.reports().into_keys().collect())?;
     same("dead letters", &steady.dead_letters(), &crashed.dead_letters())
 }
 

@@ -22,7 +22,7 @@ pub mod verdict;
 pub mod wording;
 pub mod yaml;
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::hint::black_box;
 use std::sync::Arc;
 
@@ -67,7 +67,12 @@ pub struct Engine {
     operator_alerts: VecDeque<OperatorAlert>,
     /// Hash of the account's id, and its slot.
     slots: HashTable<(u64, u32)>,
+    /// Slots of forgotten accounts stay, and go to accounts that come later.
     accounts: Vec<Account>,
+    /// Slots that no account has.
+    vacant: Vec<u32>,
+    /// Accounts forgotten since the last call of [`Engine::drain_forgotten`], with the slots they had.
+    forgotten: Vec<(Option<u32>, CompactString)>,
     timers: Timers,
     verdicts: VecDeque<Verdict>,
     /// Slots of accounts that may look different since they were drained, those with a decision first.
@@ -137,9 +142,11 @@ impl Change {
         match body {
             // Compaction may remove a profile's own record before anybody could replay it, and what
             // people say is not said again by a replay.
-            Body::Profile(_) | Body::ProfileGone | Body::Override(_) | Body::Feedback(_) => {
-                Change::Verdict
-            }
+            Body::Profile(_)
+            | Body::ProfileGone
+            | Body::Forget
+            | Body::Override(_)
+            | Body::Feedback(_) => Change::Verdict,
             Body::Usage(_) | Body::Ticket(_) | Body::Payment(_) | Body::Survey(_) => Change::State,
         }
     }
@@ -200,6 +207,8 @@ impl Engine {
             operator_alerts: VecDeque::new(),
             slots: HashTable::new(),
             accounts: Vec::new(),
+            vacant: Vec::new(),
+            forgotten: Vec::new(),
             timers: Timers::default(),
             verdicts: VecDeque::new(),
             touched: VecDeque::new(),
@@ -227,8 +236,8 @@ impl Engine {
         self.settle();
         let old = std::mem::replace(&mut self.rules, rules);
         self.stats.cards = no_card_stats(&self.rules);
-        for slot in 0..self.accounts.len() {
-            let account = &mut self.accounts[slot];
+        for slot in self.taken_slots() {
+            let account = &mut self.accounts[slot as usize];
             let before = &old.sets()[account.set as usize];
             let chosen = self.rules.choose(account.aggregate.profile());
             account.set = chosen as u32;
@@ -237,7 +246,7 @@ impl Engine {
                 let stats = &mut self.stats.cards[chosen];
                 stats.note_account(account.band.current(), account.firing_set());
             } else {
-                self.change_card(slot as u32, before);
+                self.change_card(slot, before);
             }
         }
     }
@@ -258,7 +267,13 @@ impl Engine {
 
     /// How many accounts are known.
     pub fn account_count(&self) -> usize {
-        self.accounts.len()
+        self.accounts.len() - self.vacant.len()
+    }
+
+    /// The slots that accounts have.
+    fn taken_slots(&self) -> impl Iterator<Item = u32> + use<> {
+        let vacant: HashSet<u32> = self.vacant.iter().copied().collect();
+        (0..self.accounts.len() as u32).filter(move |slot| !vacant.contains(slot))
     }
 
     /// Counts since the start.
@@ -303,7 +318,7 @@ impl Engine {
         self.clocks.now = self.now;
         let goes_on = guard.look(&mut self.clocks, self.publish_from, &mut self.operator_alerts);
         if goes_on {
-            for slot in 0..self.accounts.len() as u32 {
+            for slot in self.taken_slots() {
                 self.look_at_present(slot);
                 self.read_scored(slot);
                 self.judge(slot);
@@ -385,6 +400,9 @@ impl Engine {
 
     /// Takes an event that was learnt of at the present task time.
     pub fn handle_event(&mut self, event: &Event<'_>) {
+        if let Body::Forget = event.body {
+            return self.forget(&event.account_id);
+        }
         let Some((slot, created)) = self.slot_for(event) else { return };
         self.look_at_present(slot);
         let account = &mut self.accounts[slot as usize];
@@ -482,7 +500,8 @@ impl Engine {
 
     /// The ids of all accounts, in the order in which they were first seen.
     pub fn account_ids(&self) -> impl Iterator<Item = &str> {
-        self.accounts.iter().map(|account| account.id.as_str())
+        let ids = self.accounts.iter().map(|account| account.id.as_str());
+        ids.filter(|id| !id.is_empty())
     }
 
     /// Snapshots of up to `max` of the accounts that may look different since they were handed out
@@ -515,8 +534,8 @@ impl Engine {
 
     /// Has [`Engine::drain_touched`] hand out every account once more.
     pub fn touch_all(&mut self) {
-        for slot in 0..self.accounts.len() {
-            self.touch(slot as u32);
+        for slot in self.taken_slots() {
+            self.touch(slot);
         }
     }
 
@@ -646,6 +665,9 @@ impl Engine {
     /// Takes an event again that was taken at `at` in an earlier life, and decides nothing. Only
     /// before [`Engine::thaw`].
     pub fn replay(&mut self, event: &Event<'_>, at: EventTime) {
+        if let Body::Forget = event.body {
+            return; // Whatever is known now has been learnt since.
+        }
         let Some((slot, _)) = self.slot_for(event) else { return };
         self.look_at(slot, at);
         let account = &mut self.accounts[slot as usize];
@@ -668,11 +690,12 @@ impl Engine {
         self.now = now.max(self.now);
         self.settled = handled_to.min(self.now);
         self.stats.cards = no_card_stats(&self.rules);
-        for account in &self.accounts {
+        for slot in self.taken_slots() {
+            let account = &self.accounts[slot as usize];
             let stats = &mut self.stats.cards[account.set as usize];
             stats.note_account(account.band.current(), account.firing_set());
         }
-        for slot in 0..self.accounts.len() as u32 {
+        for slot in self.taken_slots() {
             self.look_at(slot, self.settled);
             self.read_scored(slot);
             self.fill_breakdown(slot);
@@ -687,7 +710,7 @@ impl Engine {
     /// Snapshots of all accounts that [`Engine::drain_touched`] would not hand out.
     pub fn untouched(&mut self) -> Vec<Snapshot> {
         let rest = |slot: &u32| self.accounts[*slot as usize].touched == Touched::No;
-        let slots: Vec<u32> = (0..self.accounts.len() as u32).filter(rest).collect();
+        let slots: Vec<u32> = self.taken_slots().filter(rest).collect();
         slots.into_iter().map(|slot| self.snapshot_of(slot)).collect()
     }
 
@@ -727,7 +750,7 @@ impl Engine {
         }
         let profile = match &event.body {
             // Nothing is known of the account, so there is no profile to forget.
-            Body::ProfileGone => return None,
+            Body::ProfileGone | Body::Forget => return None,
             Body::Profile(profile) => Some(&**profile),
             _ => None,
         };
@@ -735,11 +758,13 @@ impl Engine {
     }
 
     fn create(&mut self, account_id: &str, set: usize) -> u32 {
-        let slot = u32::try_from(self.accounts.len()).expect("memory ends before 2^32 accounts");
+        let slot = self.vacant.pop().unwrap_or_else(|| {
+            u32::try_from(self.accounts.len()).expect("memory ends before 2^32 accounts")
+        });
         let hash = xxh3_64(account_id.as_bytes());
         self.slots.insert_unique(hash, (hash, slot), |(hash, _)| *hash);
         let RuleSet { card, plan, .. } = &self.rules.sets()[set];
-        self.accounts.push(Account {
+        let account = Account {
             id: account_id.into(),
             set: set as u32,
             aggregate: Aggregate::new(plan),
@@ -754,9 +779,43 @@ impl Engine {
             queued: EventTime::MAX,
             touched: Touched::No,
             change: None,
-        });
+        };
+        match self.accounts.get_mut(slot as usize) {
+            Some(vacant) => *vacant = account,
+            None => self.accounts.push(account),
+        }
         self.stats.cards[set].note_account(None, 0);
         slot
+    }
+
+    /// Forgets everything about an account, without another word on it.
+    fn forget(&mut self, account_id: &str) {
+        let slot = self.slot_of(account_id);
+        // Where nothing is known somebody else may still hold something: all are told.
+        self.forgotten.push((slot, account_id.into()));
+        let Some(slot) = slot else { return };
+        let hash = xxh3_64(account_id.as_bytes());
+        if let Ok(entry) = self.slots.find_entry(hash, |(_, known)| *known == slot) {
+            entry.remove();
+        }
+        let account = &mut self.accounts[slot as usize];
+        let stats = &mut self.stats.cards[account.set as usize];
+        stats.drop_account(account.band.current(), account.firing_set());
+        // What lists the slot finds nothing to do there: no deadline, no change, nothing to show.
+        let plan = &self.rules.sets()[account.set as usize].plan;
+        account.id = CompactString::default();
+        account.aggregate = Aggregate::new(plan);
+        account.measures = Box::default();
+        (account.overriding, account.alerts, account.published) = (None, None, None);
+        (account.deadline, account.queued) = (EventTime::MAX, EventTime::MAX);
+        (account.touched, account.change) = (Touched::No, None);
+        self.vacant.push(slot);
+        self.stats.forgotten += 1;
+    }
+
+    /// The accounts that somebody wanted forgotten since the last call, with the slots they had.
+    pub fn drain_forgotten(&mut self) -> impl Iterator<Item = (Option<u32>, CompactString)> {
+        self.forgotten.drain(..)
     }
 
     /// The card and plan by which an account is judged.

@@ -178,7 +178,8 @@ impl Aggregate {
     pub fn apply(&mut self, event: &Event<'_>, plan: &Plan, clocks: &Clocks) -> Applied {
         let source = event.body.source();
         let now = clocks.of(source);
-        if let Body::ProfileGone = event.body {
+        // (An account that is to be forgotten never gets here.)
+        if let Body::ProfileGone | Body::Forget = event.body {
             self.profile = None;
             return Applied::Counted { first_moved: false };
         }
@@ -207,7 +208,7 @@ impl Aggregate {
                 self.profile = Some(profile.clone());
                 ItemOutcome::Taken
             }
-            Body::ProfileGone => unreachable!("handled above"),
+            Body::ProfileGone | Body::Forget => unreachable!("handled above"),
         };
         // A repeat has the instant of what it repeats: first and last stay as they are.
         match taken {
