@@ -169,6 +169,29 @@ fn a_file_that_is_missing_or_cut_off_is_an_error() {
     }
 }
 
+/// The order is the same however far lines are from their places: near by, far off, or not in any
+/// order at all, so that putting each late one in its place is given up.
+#[test]
+fn late_lines_come_in_their_places_however_late() {
+    const LINES: i64 = 20_000;
+    let shapes: [(&str, fn(i64) -> i64); 4] = [
+        ("a little late", |line| line / 10 * 10 + 9 - line % 10),
+        ("a thousand late", |line| line - line % 1_000 + 999 - line % 1_000),
+        ("backwards", |line| LINES - line),
+        ("scattered, many at once", |line| line * 7_919 % 1_009),
+    ];
+    for (shape, time_of) in shapes {
+        let mut expected: Vec<(i64, i64)> = (1..=LINES).map(|line| (time_of(line), line)).collect();
+        let line = |(time, line): &(i64, i64)| bare(Source::Usage, &format!("a{line}"), *time);
+        let lines: Vec<String> = expected.iter().map(line).collect();
+        let feed = feed(&[lines.join("\n").as_bytes()]);
+        expected.sort_unstable();
+        let found: Vec<(i64, i64)> =
+            feed.records().map(|r| (r.record_time.as_millis(), r.line as i64)).collect();
+        assert!(found == expected, "{shape}");
+    }
+}
+
 proptest! {
     /// The merge of files cut from one history anywhere is that history.
     #[test]

@@ -212,14 +212,14 @@ fn first_of(
     in_word: impl Fn(u64) -> u64,
     is_it: impl Fn(u8) -> bool,
 ) -> Option<usize> {
-    while let Some(eight) = bytes.get(at..).and_then(|rest| rest.first_chunk::<8>()) {
-        let found = in_word(u64::from_le_bytes(*eight));
+    let (words, rest) = bytes.get(at..)?.as_chunks::<8>();
+    for word in words {
+        let found = in_word(u64::from_le_bytes(*word));
         if found != 0 {
             return Some(at + found.trailing_zeros() as usize / 8);
         }
         at += 8;
     }
-    let rest = &bytes[at.min(bytes.len())..];
     rest.iter().position(|byte| is_it(*byte)).map(|found| at + found)
 }
 
