@@ -174,7 +174,8 @@ fn a_file_that_is_missing_or_cut_off_is_an_error() {
 #[test]
 fn late_lines_come_in_their_places_however_late() {
     const LINES: i64 = 20_000;
-    let shapes: [(&str, fn(i64) -> i64); 4] = [
+    type TimeOfLine = fn(i64) -> i64;
+    let shapes: [(&str, TimeOfLine); 4] = [
         ("a little late", |line| line / 10 * 10 + 9 - line % 10),
         ("a thousand late", |line| line - line % 1_000 + 999 - line % 1_000),
         ("backwards", |line| LINES - line),
