@@ -39,7 +39,7 @@ pub struct BareHead<'a> {
 ///
 /// # Errors
 /// When the text is no object, or one of the head's fields is missing or wrong. The other fields
-/// are for [`decode`](super::decode) to find fault with.
+/// are for [`decode`](super::decode()) to find fault with.
 pub fn bare(json: &str) -> Result<Option<Bare<'_>>, DecodeError> {
     let mut fields = NAMES.map(Field::absent);
     let head = if flat::fill(&mut fields, json) {
