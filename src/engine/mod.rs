@@ -36,7 +36,7 @@ use self::outage::{Clocks, GUARDED, Guard, KeptGuard, OperatorAlert};
 use self::report::Snapshot;
 use self::rules::{RuleSet, Rules};
 use self::score::{Breakdown, MeasureScore, MeasureStatus};
-use self::scorecard::{AlertKind, Scorecard};
+use self::scorecard::{AlertKind, Scorecard, StoreSet};
 use self::snapshot::{KeptAccount, SnapshotError, Stamp, card_mark};
 use self::stats::{Stats, no_card_stats};
 use self::time::{EventTime, Span};
@@ -416,15 +416,19 @@ impl Engine {
         {
             guard.count(source, self.now);
         }
-        let (first_moved, count) = match applied {
+        let (first_moved, moved_stores, count) = match applied {
             Applied::Duplicate | Applied::Repeated => {
                 self.stats.duplicates[source as usize] += 1;
                 return;
             }
             // Counted before; what depends on its details may move all the same.
-            Applied::Restated => (false, &mut self.stats.duplicates),
-            Applied::LateDropped { first_moved } => (first_moved, &mut self.stats.late_dropped),
-            Applied::Counted { first_moved } => (first_moved, &mut self.stats.counted),
+            Applied::Restated => (false, StoreSet::ALL, &mut self.stats.duplicates),
+            Applied::LateDropped { first_moved } => {
+                (first_moved, StoreSet::ALL, &mut self.stats.late_dropped)
+            }
+            Applied::Counted { first_moved, moved } => {
+                (first_moved, moved, &mut self.stats.counted)
+            }
         };
         count[source as usize] += 1;
         self.note_change(slot, Change::by(&event.body));
@@ -449,7 +453,8 @@ impl Engine {
             for nth in 0..fed {
                 let plan = &self.set_of(slot).plan;
                 let measure = plan.fed_by[source as usize][nth];
-                if plan.scored[measure] {
+                // Any other says what it said, and until when is in the deadline already.
+                if plan.scored[measure] && plan.moved_by[measure].meets(moved_stores) {
                     let (until, measure_moved) = self.read(slot, measure);
                     deadline = deadline.min(until);
                     moved |= measure_moved;
@@ -490,6 +495,11 @@ impl Engine {
     /// The next decision that was published, in the order in which they were taken.
     pub fn poll_verdict(&mut self) -> Option<Verdict> {
         self.verdicts.pop_front()
+    }
+
+    /// Whether there is nothing to poll for.
+    pub fn is_silent(&self) -> bool {
+        self.verdicts.is_empty() && self.operator_alerts.is_empty()
     }
 
     /// Everything about one account at the present task time.

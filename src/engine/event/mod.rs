@@ -19,8 +19,8 @@ mod usage;
 
 use std::borrow::Cow;
 
-pub use bare::{BareHead, bare_head};
-pub use decode::{DecodeLimits, decode, decode_bare};
+pub use bare::{Bare, BareHead, bare};
+pub use decode::{DecodeLimits, check_size, decode, decode_bare};
 pub use error::{DecodeError, ReasonCode};
 pub use judgement::{Claim, ClaimedBand, Feedback, FeedbackKind, Override};
 
