@@ -25,7 +25,7 @@ use crate::engine::rules::Rules;
 use crate::engine::snapshot::{self, KeptGone, Stamp};
 use crate::engine::time::{EventTime, Span};
 use crate::engine::{Change, Engine, WARM_UP_MAX};
-use crate::restore::{Restored, Resumption};
+use crate::restore::{OffsetReset, Restored, Resumption};
 use crate::routing::{Routing, RoutingError};
 
 /// Most records of one topic that wait in a task; more stay with the client, which then stops
@@ -77,6 +77,8 @@ pub struct TaskSettings {
     pub changelog_bytes_max: usize,
     /// Output and offsets are not committed in one transaction, so state may be ahead of offsets.
     pub at_least_once: bool,
+    /// What to do where the broker no longer holds what is to be read next.
+    pub offset_reset: OffsetReset,
     /// Most bytes of a dead letter, key and headers included; the original is cut to fit.
     pub dead_letter_bytes_max: usize,
     /// The topics' names, for dead letters: by `Source as usize`.

@@ -21,7 +21,7 @@ use crate::engine::report::Snapshot;
 use crate::engine::stats::Stats;
 use crate::engine::time::EventTime;
 use crate::in_force::InForce;
-use crate::restore::{Restore, RestoreError, check_held};
+use crate::restore::{Lost, OffsetReset, Restore, RestoreError, check_held};
 use crate::routing::{Routing, RoutingError};
 use crate::task::{Task, TaskSettings};
 use crate::telemetry::metrics::{Metrics, Outcome};
@@ -381,8 +381,9 @@ impl<B: Broker> Worker<B> {
         let offset_of = |input: &Input, committed: &Option<Committed>| {
             committed.as_ref().map_or_else(|| earliest[input], |committed| committed.offset)
         };
-        let start: Vec<(Input, i64)> =
+        let mut start: Vec<(Input, i64)> =
             inputs.iter().zip(&committed).map(|(i, c)| (*i, offset_of(i, c))).collect();
+        self.start_past_deleted(&mut start)?;
         let mut answers = inputs.into_iter().zip(committed);
         for arriving in self.arriving.iter_mut().filter(is_new) {
             arriving.committed = Some(answers.by_ref().take(arriving.inputs.len()).collect());
@@ -402,6 +403,24 @@ impl<B: Broker> Worker<B> {
         }
         info!(worker = self.number, partitions = ?assigned, "partitions assigned");
         self.show_condition();
+        Ok(())
+    }
+
+    /// Has no input fetched from where the broker holds nothing any more, if the settings allow to go
+    /// on: it would only fail. What is lost by it is told when the state is back; a parked task would
+    /// never know.
+    fn start_past_deleted(&mut self, start: &mut [(Input, i64)]) -> Result<(), BrokerError> {
+        let reset = self.shared.settings.offset_reset;
+        if reset == OffsetReset::Fail {
+            return Ok(());
+        }
+        for (input, offset) in start {
+            let (first, end) = self.broker.watermarks(*input, ANSWER_TIMEOUT)?;
+            if *offset < first {
+                *offset = if reset == OffsetReset::Latest { end } else { first };
+                self.parking.lock().remove(&input.partition);
+            }
+        }
         Ok(())
     }
 
@@ -445,8 +464,10 @@ impl<B: Broker> Worker<B> {
         else {
             return Ok(());
         };
-        let (Some(restore), Some(committed)) = (restore, committed) else { return Ok(()) };
+        let (Some(mut restore), Some(mut committed)) = (restore, committed) else { return Ok(()) };
         let records = restore.records();
+        let lost = restore.skip_deleted(&mut committed, |input| held[&input]);
+        self.tell_lost(&lost);
         let (task, resumptions) = restore.finish::<B::Record>(
             &committed,
             |input| earliest.get(&input).copied().unwrap_or(0),
@@ -458,7 +479,8 @@ impl<B: Broker> Worker<B> {
         for from in resumptions {
             let input = Input { source: from.source, partition };
             check_held(&self.shared.settings, partition, from, held[&input])?;
-            if from.replay_from != from.live_from {
+            let was_skipped = lost.iter().any(|lost| lost.input == input);
+            if from.replay_from != from.live_from || was_skipped {
                 again.push((input, from.replay_from));
             }
         }
@@ -484,6 +506,23 @@ impl<B: Broker> Worker<B> {
         }
         self.show_condition();
         Ok(())
+    }
+
+    /// Data loss that the settings allow is loud all the same.
+    fn tell_lost(&self, lost: &[Lost]) {
+        for Lost { input, from, to } in lost {
+            let topic = &self.shared.settings.topics[input.source as usize];
+            let records = u64::try_from(to - from).unwrap_or(0);
+            error!(
+                topic,
+                partition = input.partition,
+                from,
+                to,
+                records,
+                "records were deleted before they were read: the scores are without them"
+            );
+            self.shared.metrics.add_lost(input.source, records);
+        }
     }
 
     /// Brings tasks whose state was read back up to their committed offsets.

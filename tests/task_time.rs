@@ -10,7 +10,7 @@ use barometer::engine::event::{DecodeLimits, Source};
 use barometer::engine::rules::Rules;
 use barometer::engine::scorecard::Scorecard;
 use barometer::engine::time::{EventTime, Span};
-use barometer::restore::Restore;
+use barometer::restore::{OffsetReset, Restore};
 use barometer::routing::Routing;
 use barometer::task::{Task, TaskSettings, TaskTime};
 use serde_json::{Value, json};
@@ -90,6 +90,7 @@ impl Bench {
             changelog: "test-changelog".to_owned(),
             checkpoint_interval: Span::SECOND * 30,
             changelog_bytes_max: 1_000_000,
+            offset_reset: OffsetReset::Fail,
             at_least_once: false,
             dead_letter_bytes_max: 1_000_000,
             topics: names.clone(),

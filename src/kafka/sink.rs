@@ -159,11 +159,11 @@ impl Sink {
             Some(cause) => {
                 let mut failed = self.give_up(Step::Records, &cause);
                 if !failure.purged && failed.class == ErrorClass::Abortable {
-                    failed.message = failure.message;
+                    (failed.class, failed.message) = (failure.class, failure.message);
                 }
                 failed
             }
-            None => BrokerError { class: ErrorClass::Abortable, message: failure.message },
+            None => BrokerError { class: failure.class, message: failure.message },
         }
     }
 

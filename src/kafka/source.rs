@@ -19,7 +19,7 @@ use rdkafka::message::Message;
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::client::{GroupContext, Rebalance};
-use super::config::{KafkaSettings, OffsetReset};
+use super::config::KafkaSettings;
 use super::ends::EndOffsetWatch;
 use super::error::{
     broker_error, classify, classify_offset_commit, describe, describe_code, with_advice,
@@ -52,7 +52,6 @@ pub(super) struct GroupSource {
     topics: BTreeMap<Source, String>,
     errors: VecDeque<BrokerError>,
     group: String,
-    offset_reset: OffsetReset,
     ends: EndOffsetWatch,
     waker: Arc<Waker>,
     /// Rebalances and errors arrive here.
@@ -100,7 +99,6 @@ impl GroupSource {
             topics: settings.input_topics.clone(),
             errors: VecDeque::new(),
             group: settings.group_id.clone(),
-            offset_reset: settings.offset_reset,
             ends: EndOffsetWatch::start(settings, clock, &waker)?,
             waker,
             events,
@@ -305,8 +303,7 @@ impl GroupSource {
         };
         held.announced = false;
         let (position, restarted) = (&mut held.position, held.restarted);
-        // Without a restart nothing comes twice, and an offset below the last one means that the
-        // library started over because `offset_reset` says so.
+        // Without a restart nothing comes twice.
         let is_new = |offset: i64, position: i64| offset >= position || !restarted;
         let mut failure = None;
         held.queue.take(max, |taken| match taken {
@@ -350,9 +347,9 @@ impl GroupSource {
                 | RDKafkaErrorCode::OffsetOutOfRange
                 | RDKafkaErrorCode::LogTruncation
         );
-        let advice = if gone && self.offset_reset == OffsetReset::Fail {
-            "; records were deleted before they were read. Restore them, or set \
-             `kafka.offset_reset` to `earliest` or `latest` to go on without them"
+        let advice = if gone {
+            "; records were deleted before they were read. The next start goes on without them if \
+             `kafka.offset_reset` is `earliest` or `latest`"
         } else {
             ""
         };

@@ -94,7 +94,11 @@ impl Setup {
 
     /// Makes the topics with `topics create`.
     pub fn create_topics(&self, partitions: u32) {
-        let output = self.command(&["topics", "create", "--partitions", &partitions.to_string()]);
+        let partitions = partitions.to_string();
+        // Test records carry timestamps of any year.
+        let kept = ["--retention", "forever"];
+        let create = ["topics", "create", "--partitions", &partitions];
+        let output = self.command(&[&create[..], &kept].concat());
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     }
 
