@@ -158,7 +158,10 @@ pub fn assert_scores(scene: &Scene) -> usize {
 /// Nothing that a frozen process had begun was committed after it was given up.
 pub fn assert_the_frozen_said_nothing(scene: &Scene, frozen: &[Frozen]) {
     let stretches = scene.commits.stretches();
+    assert_eq!(stretches.len(), PARTITIONS as usize, "partitions with a committed offset");
     for frozen in frozen {
+        let commits = stretches.values().flatten().filter(|stretch| stretch.owner == frozen.owner);
+        assert!(commits.count() > 0, "`{}` never committed anything", frozen.owner);
         for (partition, stretches) in &stretches {
             for stretch in stretches.iter().filter(|stretch| stretch.owner == frozen.owner) {
                 let from_ms = frozen.from_ms + IN_FLIGHT_MS;

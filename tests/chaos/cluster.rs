@@ -122,10 +122,10 @@ fn leader(kafka: &Kafka, topic: &str, name: &str) -> i32 {
     }
 }
 
-/// Where the coordinators' topics keep a name: Java's hash of it, modulo the partitions.
+/// Where the coordinators' topics keep a name: the amount of Java's hash of it, modulo the partitions.
 pub fn partition_of(name: &str, partitions: usize) -> i32 {
     let hash = name
         .encode_utf16()
         .fold(0_i32, |hash, unit| hash.wrapping_mul(31).wrapping_add(unit.into()));
-    (hash & i32::MAX) % partitions as i32
+    hash.checked_abs().unwrap_or(0) % partitions as i32
 }

@@ -98,7 +98,7 @@ impl Load {
 
     /// Whether the thread has gone, which it does only when a record cannot be written.
     pub fn has_ended(&self) -> bool {
-        self.thread.as_ref().is_none_or(JoinHandle::is_finished)
+        self.thread.as_ref().is_some_and(JoinHandle::is_finished)
     }
 
     /// Ends, with one last event of every account.

@@ -216,7 +216,8 @@ impl OffsetCommit {
         if version >= 3 {
             value.number::<4>()?;
         }
-        let metadata = value.text()?;
+        // From version 4 on lengths are written as few bytes as they need.
+        let metadata = if version >= 4 { value.compact_text()? } else { value.text()? };
         let at_ms = value.number::<8>()?;
         Some(OffsetCommit { group, topic, partition, offset, metadata, at_ms })
     }
@@ -235,6 +236,23 @@ impl Bytes<'_> {
 
     fn text(&mut self) -> Option<String> {
         let length = usize::try_from(self.number::<2>()?).ok()?;
+        self.text_of(length)
+    }
+
+    /// Seven bits of the length plus one to a byte, the lowest first.
+    fn compact_text(&mut self) -> Option<String> {
+        let (mut length, mut shift) = (0_usize, 0);
+        loop {
+            let byte = self.number::<1>()? as u8;
+            length |= usize::from(byte & 0x7f) << shift;
+            shift += 7;
+            if byte < 0x80 {
+                return self.text_of(length.checked_sub(1)?);
+            }
+        }
+    }
+
+    fn text_of(&mut self, length: usize) -> Option<String> {
         let (front, rest) = self.0.split_at_checked(length)?;
         self.0 = rest;
         String::from_utf8(front.to_vec()).ok()
