@@ -2,10 +2,10 @@
 //! sources keep coming: nothing is lost, nothing is said twice, and what is said is what one engine
 //! that never stopped would have said.
 //!
-//! Each test starts brokers of its own. A plain run has each fault once; `tests/chaos.sh --minutes N`
-//! goes on for longer.
+//! Each test starts brokers of its own. In a plain run each fault happens in one of the two at least;
+//! `tests/chaos.sh --minutes N` goes on for longer.
 //!
-//!   BAROMETER_CHAOS_MINUTES   how long faults go on; without it each happens once
+//!   BAROMETER_CHAOS_MINUTES   how long faults go on
 //!   BAROMETER_CHAOS_SEED      of the records, of the order of the faults and of their moments
 
 mod chaos;
@@ -27,15 +27,26 @@ use chaos::scene::Scene;
 /// Two clusters at once are too much for a small machine.
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
-/// The faults of the short run by the wall clock.
-const SHORT: [Fault; 4] =
-    [Fault::KilledForLong, Fault::Frozen, Fault::GroupCoordinatorKilled, Fault::AllKilledAtOnce];
+/// The faults of the short runs, each once or twice in all.
+const SHORT_BY_RECORDS: [Fault; 9] = [
+    Fault::KilledAndSoonBack,
+    Fault::KilledForLong,
+    Fault::Frozen,
+    Fault::GroupCoordinatorKilled,
+    Fault::KilledWhileABrokerIsDown,
+    Fault::TwoOfOneName,
+    Fault::AllKilledAtOnce,
+    Fault::RollingRestart,
+    Fault::KilledWhileOneJoins,
+];
+const SHORT_BY_WALL: [Fault; 4] =
+    [Fault::KilledForLong, Fault::TransactionCoordinatorKilled, Fault::BrokerKilled, Fault::Frozen];
 
 #[test]
 #[ignore = "needs Kafka: tests/all.sh"]
 fn whatever_dies_everything_is_said_once_as_if_nothing_had() {
     let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
-    let (mut scene, story) = live_through("chaos", Time::Records, CARD, fault::round);
+    let (mut scene, story) = live_through("chaos", Time::Records, CARD, &SHORT_BY_RECORDS);
     scene.load.finish();
     scene.wait_until_all_is_committed();
     scene.wait_until_published();
@@ -52,11 +63,7 @@ fn whatever_dies_everything_is_said_once_as_if_nothing_had() {
 fn by_the_wall_clock_chains_hold_and_scores_end_up_right() {
     let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let card = card_of_seconds();
-    let (mut scene, story) =
-        live_through("chaos-wall", Time::Wall, &card, |dice| match minutes() {
-            Some(_) => fault::round(dice),
-            None => SHORT.to_vec(),
-        });
+    let (mut scene, story) = live_through("chaos-wall", Time::Wall, &card, &SHORT_BY_WALL);
     scene.load.finish();
     scene.wait_until_all_is_committed();
     scene.wait_until_published();
@@ -77,18 +84,14 @@ struct Story {
 }
 
 /// Has faults happen one after the other, and checks everything after each.
-fn live_through(
-    what: &str,
-    time: Time,
-    card: &str,
-    mut round: impl FnMut(&mut ChaCha8Rng) -> Vec<Fault>,
-) -> (Scene, Story) {
+fn live_through(what: &str, time: Time, card: &str, short: &[Fault]) -> (Scene, Story) {
     let seed = seed();
     let minutes = minutes();
     let length = minutes.map_or(String::new(), |minutes| format!(" --minutes {minutes}"));
     println!("{what}: seed {seed}; again with `tests/chaos.sh --seed {seed}{length}`");
     let mut dice = ChaCha8Rng::seed_from_u64(seed);
-    let mut faults = round(&mut dice);
+    let kinds = if minutes.is_some() { &fault::ROUND[..] } else { short };
+    let mut faults = fault::shuffled(kinds, &mut dice);
     let mut scene = Scene::start(what, time, card, seed, dice);
     let mut story =
         Story { seed, faults: BTreeMap::new(), kills: 0, moved: Vec::new(), frozen: Vec::new() };
@@ -98,7 +101,7 @@ fn live_through(
             if ends_at.is_none() {
                 break;
             }
-            faults = round(&mut scene.dice);
+            faults = fault::shuffled(kinds, &mut scene.dice);
             continue;
         };
         if ends_at.is_some_and(|end| Instant::now() >= end) {
@@ -139,6 +142,8 @@ impl Story {
             scene.published.lock().count
         );
         println!("  {commits} offset commits; partitions changed hands {hands} times");
+        let (hanging, anew) = (scene.said("did not come back"), scene.said("a new member joins"));
+        println!("  {hanging} calls left behind, {anew} sessions run out and joined anew");
         let mut moved = self.moved.clone();
         moved.sort_unstable();
         if let (Some(least), Some(most)) = (moved.first(), moved.last()) {

@@ -40,7 +40,7 @@ pub enum Fault {
 }
 
 /// Every kind once, and killing twice, which is the most common.
-const ROUND: [Fault; 13] = [
+pub const ROUND: [Fault; 13] = [
     Fault::KilledAndSoonBack,
     Fault::KilledForLong,
     Fault::Frozen,
@@ -56,11 +56,11 @@ const ROUND: [Fault; 13] = [
     Fault::KilledWhileOneJoins,
 ];
 
-/// A round of all faults, in an order of its own.
-pub fn round(dice: &mut ChaCha8Rng) -> Vec<Fault> {
-    let mut round = ROUND.to_vec();
-    round.shuffle(dice);
-    round
+/// These faults in an order of its own.
+pub fn shuffled(faults: &[Fault], dice: &mut ChaCha8Rng) -> Vec<Fault> {
+    let mut faults = faults.to_vec();
+    faults.shuffle(dice);
+    faults
 }
 
 /// What was seen of a fault.

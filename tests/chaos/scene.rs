@@ -182,6 +182,15 @@ impl Scene {
         self.ended.borrow_mut().push((self.slots[place].name.clone(), log));
     }
 
+    /// How many lines of all processes so far contain `text`. Troubles that last are told now and
+    /// then only, so this is the least.
+    pub fn said(&self, text: &str) -> usize {
+        let ended = self.ended.borrow();
+        let of_ended = ended.iter().flat_map(|(_, log)| log).filter(|line| line.contains(text));
+        let running = self.slots.iter().filter_map(|slot| slot.service.as_ref());
+        of_ended.count() + running.map(|service| service.said(text)).sum::<usize>()
+    }
+
     /// Fails if a process has ended that nobody ended.
     pub fn assert_all_run(&mut self) {
         for slot in &mut self.slots {
