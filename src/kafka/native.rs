@@ -317,6 +317,20 @@ pub(super) fn group_generation(client: &impl Client) -> Option<i32> {
     (generation >= 0).then_some(generation)
 }
 
+/// Whether a consumer has the id of a member, given by the group's coordinator.
+pub(super) fn has_member_id(client: &impl Client) -> bool {
+    // SAFETY: the client is alive; the text is null or ours to free, once, after the read.
+    unsafe {
+        let id = raw::rd_kafka_memberid(client.native());
+        if id.is_null() {
+            return false;
+        }
+        let is_empty = *id == 0;
+        raw::rd_kafka_mem_free(client.native(), id.cast());
+        !is_empty
+    }
+}
+
 /// What stands in one row of a list of partitions.
 pub(super) struct Row {
     pub(super) topic: String,

@@ -15,7 +15,9 @@ set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/java.sh"
 . "$(dirname "${BASH_SOURCE[0]}")/secure.sh"
 
+# Several brokers share one machine with the tests.
 heap=512m
+heap_of_several=400m
 start_seconds_max=120
 # Somebody else can take a port between our look and the broker's bind. Then all start again.
 start_attempts_max=5
@@ -128,7 +130,9 @@ share.coordinator.state.topic.replication.factor=$replicas
 share.coordinator.state.topic.min.isr=1
 share.coordinator.state.topic.num.partitions=1
 
-# Tests do not wait for human time spans.
+# Tests do not wait for human time spans. A broker counts as dead after five seconds of silence.
+broker.session.timeout.ms=5000
+broker.heartbeat.interval.ms=500
 group.initial.rebalance.delay.ms=0
 group.min.session.timeout.ms=1000
 group.consumer.min.session.timeout.ms=1000
@@ -181,6 +185,7 @@ launch() {
 
 exec_kafka_class_detached() {
   exec </dev/null >>"$1/log" 2>&1
+  [ ! -d "$dir/broker-2" ] || heap=$heap_of_several
   exec_kafka_class "-Xmx$heap" "-Xms$heap" -Dkafka.log.level=INFO -- \
     kafka.Kafka "$1/server.properties"
 }

@@ -458,7 +458,7 @@ fn wait_until_stable(
     }
 }
 
-fn read_record(message: &impl Message) -> ReadRecord {
+pub fn read_record(message: &impl Message) -> ReadRecord {
     let headers = message.headers().map_or_else(Vec::new, |headers| {
         headers
             .iter()
