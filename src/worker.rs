@@ -4,7 +4,7 @@
 //! rebalance is always heard of between two tries. What could not be committed stays in the tasks
 //! and is sent again.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
@@ -15,7 +15,7 @@ use crate::broker::{
     Broker, BrokerError, Change, Committed, EndOffsets, ErrorClass, Input, InputRecord,
     OutputTopic, Processed,
 };
-use crate::clock::{self, Clock};
+use crate::clock::Clock;
 use crate::engine::event::Source;
 use crate::engine::report::Snapshot;
 use crate::engine::stats::Stats;
@@ -109,7 +109,7 @@ pub struct Worker<B: Broker> {
     shared: Shared,
     started_at: EventTime,
     /// Partition number -> task, assigned.
-    tasks: HashMap<i32, Assigned<B::Record>>,
+    tasks: BTreeMap<i32, Assigned<B::Record>>,
     /// Assigned, and on their way to a task.
     arriving: VecDeque<Arriving>,
     /// No broker is asked about them before this, after one did not answer, and the next pause.
@@ -186,17 +186,18 @@ struct Retry {
 impl<B: Broker> Worker<B> {
     /// A worker that has not joined its group yet. `parking` is the same for all of a process.
     pub fn new(number: usize, broker: B, shared: Shared, parking: Parking<B::Record>) -> Worker<B> {
+        let last_commit = shared.clock.monotonic();
         Worker {
             number,
             broker,
             started_at: shared.clock.now(),
             shared,
-            tasks: HashMap::new(),
+            tasks: BTreeMap::new(),
             arriving: VecDeque::new(),
             arriving_retry: None,
             parking,
             ends: None,
-            last_commit: clock::monotonic(),
+            last_commit,
             retry: None,
             trouble_logged: None,
             rules_version: 0,
@@ -221,7 +222,13 @@ impl<B: Broker> Worker<B> {
         outcome
     }
 
-    fn turn(&mut self) -> Result<(), WorkerError> {
+    /// Goes through the loop of [`Worker::run`] once: polls, takes what is there, commits if that is
+    /// due. For whoever drives several workers from one thread, in a time of their own; a worker whose
+    /// turn has failed is given to [`Worker::stop`], or dropped as if its process had died.
+    ///
+    /// # Errors
+    /// When it cannot go on.
+    pub fn turn(&mut self) -> Result<(), WorkerError> {
         match self.broker.poll(self.poll_timeout()) {
             Ok(changes) => {
                 for change in changes {
@@ -239,7 +246,8 @@ impl<B: Broker> Worker<B> {
             self.ends = Some(ends);
             self.report_lag();
         }
-        self.parking.lock().retain(|_, parked| parked.since.elapsed() < PARKED_MAX);
+        let clock = &self.shared.clock;
+        self.parking.lock().retain(|_, parked| clock.since(parked.since) < PARKED_MAX);
         // Whatever was to be tried again went away with its partitions.
         if !self.is_dirty() {
             self.retry = None;
@@ -318,7 +326,7 @@ impl<B: Broker> Worker<B> {
         for partition in numbers(inputs) {
             self.arriving.push_back(Arriving {
                 partition,
-                since: clock::monotonic(),
+                since: self.shared.clock.monotonic(),
                 inputs: inputs.iter().filter(|i| i.partition == partition).copied().collect(),
                 committed: None,
                 earliest: HashMap::new(),
@@ -333,7 +341,7 @@ impl<B: Broker> Worker<B> {
 
     /// One bounded step towards tasks for what was assigned.
     fn go_on_arriving(&mut self) -> Result<(), WorkerError> {
-        let waits = self.arriving_retry.is_some_and(|(at, _)| clock::monotonic() < at);
+        let waits = self.arriving_retry.is_some_and(|(at, _)| self.shared.clock.monotonic() < at);
         if self.arriving.is_empty() || waits {
             return Ok(());
         }
@@ -347,7 +355,7 @@ impl<B: Broker> Worker<B> {
             Err(WorkerError::Broker(error)) => {
                 let pause = self.arriving_retry.map_or(BACKOFF.0, |(_, pause)| pause);
                 let next = (pause * 2).min(BACKOFF.1);
-                self.arriving_retry = Some((clock::monotonic() + pause, next));
+                self.arriving_retry = Some((self.shared.clock.monotonic() + pause, next));
                 self.trouble(error)?;
             }
             Err(error) => return Err(error),
@@ -410,7 +418,7 @@ impl<B: Broker> Worker<B> {
                 none.insert(Restore::new(arriving.partition, settings, self.shared.rules.rules()))
             }
         };
-        let turn_ends = clock::monotonic() + CHANGELOG_TURN;
+        let turn_ends = self.shared.clock.monotonic() + CHANGELOG_TURN;
         let mut records = Vec::new();
         loop {
             let (max, timeout) = CHANGELOG_READ;
@@ -421,7 +429,9 @@ impl<B: Broker> Worker<B> {
             if ended {
                 return self.arrive();
             }
-            if clock::monotonic() >= turn_ends || self.shared.stop.load(Ordering::Relaxed) {
+            if self.shared.clock.monotonic() >= turn_ends
+                || self.shared.stop.load(Ordering::Relaxed)
+            {
                 return Ok(());
             }
         }
@@ -466,7 +476,7 @@ impl<B: Broker> Worker<B> {
                 partition,
                 accounts = task.engine().account_count(),
                 changelog_records = records,
-                took_ms = since.elapsed().as_millis() as u64,
+                took_ms = self.shared.clock.since(since).as_millis() as u64,
                 "state read back"
             );
         }
@@ -580,7 +590,7 @@ impl<B: Broker> Worker<B> {
             // A task that is not yet what it was is read back once more.
             if keep && !assigned.task.is_replaying() {
                 assigned.task.park();
-                let since = clock::monotonic();
+                let since = self.shared.clock.monotonic();
                 self.parking.lock().insert(partition, Parked { assigned, shown, since });
             }
         }
@@ -625,14 +635,14 @@ impl<B: Broker> Worker<B> {
     }
 
     fn is_commit_due(&self, taken: usize) -> bool {
-        if self.retry.as_ref().is_some_and(|retry| clock::monotonic() < retry.at) {
+        if self.retry.as_ref().is_some_and(|retry| self.shared.clock.monotonic() < retry.at) {
             return false;
         }
         let tasks = || self.tasks.values().map(|assigned| &assigned.task);
         if !tasks().any(Task::is_dirty) {
             return false;
         }
-        let since = self.last_commit.elapsed();
+        let since = self.shared.clock.since(self.last_commit);
         let pace = self.shared.pace;
         let catching_up = taken >= TURN_RECORDS;
         let interval = if catching_up { pace.catching_up } else { pace.interval };
@@ -645,13 +655,14 @@ impl<B: Broker> Worker<B> {
 
     /// Tries one commit of everything that was processed.
     fn try_commit(&mut self) -> Result<(), WorkerError> {
-        let started = clock::monotonic();
+        let started = self.shared.clock.monotonic();
         match self.commit() {
             Ok(()) => {
                 self.retry = None;
-                self.last_commit = clock::monotonic();
+                self.last_commit = self.shared.clock.monotonic();
                 self.shared.metrics.add_transaction(Outcome::Committed);
-                self.shared.metrics.observe_commit(started.elapsed().as_secs_f64());
+                let took = self.shared.clock.since(started);
+                self.shared.metrics.observe_commit(took.as_secs_f64());
                 Ok(())
             }
             Err(error) => self.commit_failed(error),
@@ -733,7 +744,7 @@ impl<B: Broker> Worker<B> {
         let outcome = if unclear { Outcome::Unclear } else { Outcome::Aborted };
         self.shared.metrics.add_transaction(outcome);
         let pause = self.retry.as_ref().map_or(BACKOFF.0, |r| (r.pause * 2).min(BACKOFF.1));
-        self.retry = Some(Retry { at: clock::monotonic() + pause, pause, unclear });
+        self.retry = Some(Retry { at: self.shared.clock.monotonic() + pause, pause, unclear });
         self.trouble(error)?;
         if !unclear && let Err(error) = self.broker.abort() {
             // Whether the abort came through is unknown: a new producer settles it.
@@ -754,10 +765,10 @@ impl<B: Broker> Worker<B> {
             | ErrorClass::Retriable
             | ErrorClass::Abortable
             | ErrorClass::Unclear => {
-                let logged = self.trouble_logged;
-                if logged.is_none_or(|at| at.elapsed() >= TROUBLE_LOGGED_EVERY) {
+                let (logged, clock) = (self.trouble_logged, &self.shared.clock);
+                if logged.is_none_or(|at| clock.since(at) >= TROUBLE_LOGGED_EVERY) {
                     warn!(worker = self.number, class = ?error.class, %error, "trying again");
-                    self.trouble_logged = Some(clock::monotonic());
+                    self.trouble_logged = Some(clock.monotonic());
                 }
                 let waiting = Condition::Waiting(error.message);
                 self.shared.view.set_condition(self.number, waiting);
@@ -785,10 +796,10 @@ impl<B: Broker> Worker<B> {
         }
     }
 
-    /// Finishes the open work, writes all state, so that the next start has nothing to do again
-    /// (both unless something is wrong), and leaves the group.
-    fn stop(mut self, commit: bool) {
-        let begun = clock::monotonic();
+    /// Finishes the open work and writes all state, so that the next start has nothing to do again
+    /// (both where `commit` says so, for as long as commits come through), and leaves the group.
+    pub fn stop(mut self, commit: bool) {
+        let begun = self.shared.clock.monotonic();
         let deadline = begun + self.shared.stop_timeout;
         let mut last_success = begun;
         for assigned in self.tasks.values_mut() {
@@ -796,7 +807,7 @@ impl<B: Broker> Worker<B> {
         }
         while commit && self.is_dirty() {
             let patience_ends = deadline.min(last_success + STOP_PATIENCE);
-            let left = patience_ends.saturating_duration_since(clock::monotonic());
+            let left = patience_ends.saturating_duration_since(self.shared.clock.monotonic());
             if left.is_zero() {
                 warn!(worker = self.number, "stopped with work open: the next start does it again");
                 break;
@@ -805,12 +816,12 @@ impl<B: Broker> Worker<B> {
                 break;
             }
             match &self.retry {
-                Some(retry) => std::thread::sleep(retry.pause.min(left)),
-                None => last_success = clock::monotonic(),
+                Some(retry) => self.shared.clock.sleep(retry.pause.min(left)),
+                None => last_success = self.shared.clock.monotonic(),
             }
         }
         self.shared.view.set_condition(self.number, Condition::Stopped);
-        let left = deadline.saturating_duration_since(clock::monotonic());
+        let left = deadline.saturating_duration_since(self.shared.clock.monotonic());
         self.broker.close(left.min(STOP_PATIENCE));
     }
 }
