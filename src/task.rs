@@ -535,7 +535,8 @@ impl<R: InputRecord> Task<R> {
 
     /// The feed whose first record is next, if it is certain that no other topic holds an earlier
     /// one: every topic with nothing waiting here must have been read up to where it ended at
-    /// `asked_at`, and the record must not be younger than that question.
+    /// `asked_at`, and the record must not be younger than that question. Where record time has
+    /// nothing to do with the clock, the record must have been there when it was asked.
     fn next_feed(&self, ends: &[Option<End>], asked_at: EventTime) -> Option<usize> {
         let mut first: Option<(EventTime, usize)> = None;
         for (index, (feed, end)) in self.feeds.iter().zip(ends).enumerate() {
@@ -555,7 +556,10 @@ impl<R: InputRecord> Task<R> {
         let (time, index) = first?;
         let certain = match self.settings.task_time {
             TaskTime::Wall => time <= asked_at,
-            TaskTime::Records => true,
+            TaskTime::Records => {
+                let (record, _) = self.feeds[index].buffer.front().expect("just looked at");
+                ends[index].is_some_and(|end| record.offset() < end.stable)
+            }
         };
         certain.then_some(index)
     }

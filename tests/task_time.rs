@@ -292,3 +292,15 @@ fn with_record_time_alone_the_clock_stays_at_the_last_record() {
     bench.work(hour(900));
     assert_eq!(bench.now(), hour(0));
 }
+
+#[test]
+fn with_record_time_alone_a_record_younger_than_the_question_waits_for_the_next() {
+    let mut bench = Bench::new(TaskTime::Records);
+    let record = bench.usage("a", hour(2));
+    bench.fetch(Source::Usage, &[record], hour(2));
+    // It came after the question: a ticket of an earlier time may have come after it too.
+    bench.topics.insert(Source::Usage, (0, 0));
+    assert_eq!(bench.work(hour(3)), 0);
+    bench.topics.insert(Source::Usage, (1, 1));
+    assert_eq!(bench.work(hour(3)), 1);
+}
