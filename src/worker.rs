@@ -400,7 +400,7 @@ impl<B: Broker> Worker<B> {
         self.ends = None;
         let assigned = numbers(&start.iter().map(|(input, _)| *input).collect::<Vec<_>>());
         for partition in &assigned {
-            self.resume(*partition);
+            self.resume(*partition)?;
         }
         info!(worker = self.number, partitions = ?assigned, "partitions assigned");
         self.show_condition();
@@ -541,20 +541,20 @@ impl<B: Broker> Worker<B> {
     }
 
     /// The parked task of this partition number, if the group has committed nothing since.
-    fn resume(&mut self, partition: i32) {
+    fn resume(&mut self, partition: i32) -> Result<(), WorkerError> {
         let Some(place) = self.arriving.iter().position(|a| a.partition == partition) else {
-            return;
+            return Ok(());
         };
-        let Some(committed) = &self.arriving[place].committed else { return };
+        let Some(committed) = &self.arriving[place].committed else { return Ok(()) };
         let committed: Vec<(Input, Option<&Committed>)> =
             committed.iter().map(|(input, committed)| (*input, committed.as_ref())).collect();
         // One whose changelog is being read had none to come back to.
         if self.arriving[place].restore.is_some() {
-            return;
+            return Ok(());
         }
         let Some(Parked { mut assigned, shown, .. }) = self.parking.lock().remove(&partition)
         else {
-            return;
+            return Ok(());
         };
         self.rules_unsure = true;
         let task = &mut assigned.task;
@@ -565,8 +565,21 @@ impl<B: Broker> Worker<B> {
             } else if stands_at(&committed, task.committed_offsets()) {
                 Vec::new()
             } else {
-                return;
+                return Ok(());
             };
+        // What it had taken and could not commit before it was parked is in it still.
+        let earliest = &self.arriving[place].earliest;
+        let accepted_at = |(input, committed): &(Input, Option<&Committed>)| {
+            committed.map_or_else(|| earliest.get(input).copied(), |known| Some(known.offset))
+        };
+        let ahead: Vec<(Input, i64)> = committed
+            .iter()
+            .filter_map(|at| Some((at.0, task.next_offset(at.0.source)?, accepted_at(at)?)))
+            .filter_map(|(input, next, accepted)| (next != accepted).then_some((input, next)))
+            .collect();
+        if !ahead.is_empty() {
+            self.broker.accept(&ahead)?;
+        }
         for snapshot in shown.into_iter().chain(news) {
             self.shared.view.show(partition, snapshot);
         }
@@ -574,6 +587,7 @@ impl<B: Broker> Worker<B> {
         self.tasks.insert(partition, assigned);
         self.arriving.remove(place);
         self.shared.metrics.set_partitions(self.number, self.tasks.len());
+        Ok(())
     }
 
     fn take_away(&mut self, inputs: &[Input], keep: bool) -> Result<(), WorkerError> {

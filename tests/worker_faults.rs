@@ -531,6 +531,18 @@ fn a_parked_task_comes_back_with_what_readers_saw_and_writes_nothing_again() {
 }
 
 #[test]
+fn what_a_parked_task_had_taken_and_not_committed_is_not_taken_twice() {
+    let mut running = Running::start(&[Fault::FencedThenRevoked], Span::ZERO);
+    // Of no use, and with no id by which it would be known again.
+    running.cluster().input.push(Record::of_acme(0, b"{}".to_vec()));
+    running.wait_for_all();
+    running.stop();
+    let cluster = running.cluster();
+    let letters = cluster.published.iter().filter(|r| r.topic == OutputTopic::DeadLetters);
+    assert_eq!(letters.count(), 1);
+}
+
+#[test]
 fn a_task_goes_from_one_worker_of_the_process_to_the_next_as_it_is() {
     let mut running = Running::start(&[], Span::ZERO);
     running.answer(5);
