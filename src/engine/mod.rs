@@ -826,6 +826,16 @@ impl Engine {
         (until, moved)
     }
 
+    /// Reads all measures, the watched ones too, for whoever names their values. It decides nothing,
+    /// so a window that turns out to have filled is nobody's doing.
+    fn read_all(&mut self, slot: u32) {
+        let warmed = self.warmed;
+        for measure in 0..self.set_of(slot).plan.reads.len() {
+            self.read(slot, measure);
+        }
+        self.warmed = warmed;
+    }
+
     /// Works out score and band at the present task time, and the deadline left.
     fn judge(&mut self, slot: u32) {
         let cause = if self.warmed { Cause::Rules } else { Cause::Score };
@@ -905,12 +915,9 @@ impl Engine {
         (band_cause, cause): (BandCause, Cause),
         left: Option<CompactString>,
     ) {
-        // Reasons name values. Those that could not move their sub-scores any more were let be.
-        for measure in 0..self.set_of(slot).plan.reads.len() {
-            if self.set_of(slot).plan.scored[measure] {
-                self.read(slot, measure);
-            }
-        }
+        // Reasons name values. Those that could not move their sub-scores any more were let be, and so
+        // were those that are only watched: by other rules they may be reasons of the next verdict.
+        self.read_all(slot);
         let card = Arc::clone(&self.set_of(slot).card);
         let account = &self.accounts[slot as usize];
         let movements = Published::movements(
@@ -1008,10 +1015,8 @@ impl Engine {
     }
 
     fn snapshot_of(&mut self, slot: u32) -> Snapshot {
-        // All measures, the watched ones too. What moved in between has had its deadline already.
-        for measure in 0..self.set_of(slot).plan.reads.len() {
-            self.read(slot, measure);
-        }
+        // What moved in between has had its deadline already.
+        self.read_all(slot);
         let card = &self.set_of(slot).card;
         let account = &self.accounts[slot as usize];
         let value_of = |measure: usize| account.measures[measure].value();
