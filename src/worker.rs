@@ -444,28 +444,32 @@ impl<B: Broker> Worker<B> {
         for input in &arriving.inputs {
             held.insert(*input, self.broker.watermarks(*input, ANSWER_TIMEOUT)?);
         }
-        let Some(Arriving { partition, committed, earliest, restore, since, .. }) =
-            self.arriving.pop_front()
+        let Some(mut arriving) = self.arriving.pop_front() else { return Ok(()) };
+        let Arriving { partition, since, .. } = arriving;
+        let (Some(restore), Some(committed)) = (arriving.restore.take(), &arriving.committed)
         else {
             return Ok(());
         };
-        let (Some(restore), Some(committed)) = (restore, committed) else { return Ok(()) };
         let records = restore.records();
-        let (task, resumptions) = restore.finish::<B::Record>(
-            &committed,
-            |input| earliest.get(&input).copied().unwrap_or(0),
-            self.shared.publish_from,
-            self.started_at,
-            &self.shared.routing,
-        )?;
-        let mut again = Vec::new();
-        for from in resumptions {
-            let input = Input { source: from.source, partition };
-            check_held(&self.shared.settings, partition, from, held[&input])?;
-            if from.replay_from != from.live_from {
-                again.push((input, from.replay_from));
+        let put_together = self.put_together(restore, committed, &arriving.earliest, &held);
+        let (task, again) = match put_together {
+            Ok(together) => together,
+            Err(error) => {
+                // Whoever asked, and was then held up while others went on, has old answers.
+                let inputs = &arriving.inputs;
+                let now = self.broker.committed(inputs, ANSWER_TIMEOUT);
+                let is_old = now.as_ref().is_ok_and(|now| {
+                    now.iter().ne(committed.iter().map(|(_, committed)| committed))
+                });
+                if is_old {
+                    warn!(worker = self.number, partition, %error, "somebody else went on: asking anew");
+                    arriving.committed = None;
+                    self.arriving.push_back(arriving);
+                    return Ok(());
+                }
+                return Err(error.into());
             }
-        }
+        };
         if !again.is_empty() {
             self.broker.accept(&again)?;
             self.ends = None;
@@ -488,6 +492,33 @@ impl<B: Broker> Worker<B> {
         }
         self.show_condition();
         Ok(())
+    }
+
+    /// The task that state and offsets make, and where inputs have to be read again.
+    fn put_together(
+        &self,
+        restore: Restore,
+        committed: &[(Input, Option<Committed>)],
+        earliest: &HashMap<Input, i64>,
+        held: &HashMap<Input, (i64, i64)>,
+    ) -> Result<(Task<B::Record>, Vec<(Input, i64)>), RestoreError> {
+        let (task, resumptions) = restore.finish::<B::Record>(
+            committed,
+            |input| earliest.get(&input).copied().unwrap_or(0),
+            self.shared.publish_from,
+            self.started_at,
+            &self.shared.routing,
+        )?;
+        let partition = task.partition();
+        let mut again = Vec::new();
+        for from in resumptions {
+            let input = Input { source: from.source, partition };
+            check_held(&self.shared.settings, partition, from, held[&input])?;
+            if from.replay_from != from.live_from {
+                again.push((input, from.replay_from));
+            }
+        }
+        Ok((task, again))
     }
 
     /// Brings tasks whose state was read back up to their committed offsets.

@@ -104,6 +104,8 @@ struct Cluster {
     changes: BTreeMap<usize, VecDeque<Change>>,
     /// So many questions after committed offsets are answered with errors.
     deaf_to: usize,
+    /// So many are answered as if nobody had ever committed anything.
+    behind_by: usize,
     questions: usize,
 }
 
@@ -171,6 +173,10 @@ impl Broker for FakeBroker {
         if cluster.deaf_to > 0 {
             cluster.deaf_to -= 1;
             return Err(failed(ErrorClass::Retriable));
+        }
+        if cluster.behind_by > 0 {
+            cluster.behind_by -= 1;
+            return Ok(vec![None; inputs.len()]);
         }
         Ok(inputs.iter().map(|_| cluster.committed.clone()).collect())
     }
@@ -540,6 +546,23 @@ fn what_a_parked_task_had_taken_and_not_committed_is_not_taken_twice() {
     let cluster = running.cluster();
     let letters = cluster.published.iter().filter(|r| r.topic == OutputTopic::DeadLetters);
     assert_eq!(letters.count(), 1);
+}
+
+#[test]
+fn a_worker_that_was_held_up_while_others_went_on_asks_again() {
+    let mut running = Running::start(&[], Span::ZERO);
+    running.answer(3);
+    running.wait_for_all();
+    running.start_worker();
+    running.cluster().tell(0, [Change::Lost(vec![INPUT])]);
+    running.wait_for("the first worker to let go", Cluster::all_told);
+    // The second one's answer is from before the first one's commits; their state it finds.
+    running.cluster().behind_by = 1;
+    running.cluster().tell(1, [Change::Assigned(vec![INPUT])]);
+    running.answer(8);
+    running.wait_for_all();
+    running.stop();
+    assert_eq!(running.events(), eleven_changes());
 }
 
 #[test]
