@@ -327,6 +327,10 @@ impl Engine {
         let (first_moved, count) = match applied {
             Applied::Duplicate | Applied::Repeated => {
                 self.stats.duplicates[source as usize] += 1;
+                if applied == Applied::Repeated {
+                    // Its id is held from now on.
+                    self.note_change(slot, Change::State);
+                }
                 return;
             }
             // Counted before; what depends on its details may move all the same.
@@ -562,11 +566,14 @@ impl Engine {
         let now = std::mem::replace(&mut self.clocks.now, at);
         let applied = account.aggregate.apply(event, plan, &self.clocks);
         self.clocks.now = now;
-        if matches!(applied, Applied::Duplicate | Applied::Repeated) {
-            return;
+        match applied {
+            Applied::Duplicate => {}
+            Applied::Repeated => self.note_change(slot, Change::State),
+            Applied::Restated | Applied::LateDropped { .. } | Applied::Counted { .. } => {
+                self.note_change(slot, Change::by(&event.body));
+                self.touch(slot);
+            }
         }
-        self.note_change(slot, Change::by(&event.body));
-        self.touch(slot);
     }
 
     /// Goes on at `now` with the accounts that were put back: reads every measure, and judges, which
