@@ -6,7 +6,7 @@
 //! committed offsets on it is the task that was.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use compact_str::CompactString;
@@ -196,6 +196,9 @@ pub struct Restore {
     parts: HashMap<Vec<u8>, Vec<Vec<u8>>>,
     /// In how many parts accounts were written.
     part_counts: HashMap<CompactString, u16>,
+    /// By key: why the latest record cannot be put together from its parts. Compaction takes the parts
+    /// of an older record before it takes that record, so a later one has to follow.
+    torn: BTreeMap<Vec<u8>, RestoreError>,
     records: u64,
 }
 
@@ -253,6 +256,7 @@ impl Restore {
             gone: HashMap::new(),
             parts: HashMap::new(),
             part_counts: HashMap::new(),
+            torn: BTreeMap::new(),
             records: 0,
         }
     }
@@ -269,13 +273,22 @@ impl Restore {
     pub fn take(&mut self, record: &impl InputRecord) -> Result<(), RestoreError> {
         self.records += 1;
         let key = record.key().unwrap_or_default();
-        self.take_entry(key, record.value()).map_err(|reason| RestoreError::Record {
+        let Err(reason) = self.take_entry(key, record.value()) else {
+            self.torn.remove(key);
+            return Ok(());
+        };
+        let error = RestoreError::Record {
             topic: self.settings.changelog.clone(),
             partition: self.partition,
             offset: record.offset(),
             key: key.escape_ascii().to_string(),
             reason,
-        })
+        };
+        if record.value().is_some_and(|value| value.first() == Some(&IN_PARTS)) {
+            self.torn.insert(key.to_vec(), error);
+            return Ok(());
+        }
+        Err(error)
     }
 
     fn take_entry(&mut self, key: &[u8], value: Option<&[u8]>) -> Result<(), SnapshotError> {
@@ -419,6 +432,9 @@ impl Restore {
         started_at: EventTime,
         routing: &Routing,
     ) -> Result<(Task<R>, Vec<Resumption>), RestoreError> {
+        if let Some(error) = self.torn.values().next() {
+            return Err(error.clone());
+        }
         let note = latest_note(committed);
         let marker = self.checked_marker(committed, note.as_ref(), routing)?;
         let live_from = |input: Input, offset: &Option<Committed>| {

@@ -4,7 +4,7 @@
 //! rebalance is always heard of between two tries. What could not be committed stays in the tasks
 //! and is sent again.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
@@ -15,7 +15,7 @@ use crate::broker::{
     Broker, BrokerError, Change, Committed, EndOffsets, ErrorClass, Input, InputRecord,
     OutputTopic, Processed,
 };
-use crate::clock::{self, Clock};
+use crate::clock::Clock;
 use crate::engine::event::Source;
 use crate::engine::report::Snapshot;
 use crate::engine::stats::Stats;
@@ -112,7 +112,7 @@ pub struct Worker<B: Broker> {
     shared: Shared,
     started_at: EventTime,
     /// Partition number -> task, assigned.
-    tasks: HashMap<i32, Assigned<B::Record>>,
+    tasks: BTreeMap<i32, Assigned<B::Record>>,
     /// Assigned, and on their way to a task.
     arriving: VecDeque<Arriving>,
     /// No broker is asked about them before this, after one did not answer, and the next pause.
@@ -189,17 +189,18 @@ struct Retry {
 impl<B: Broker> Worker<B> {
     /// A worker that has not joined its group yet. `parking` is the same for all of a process.
     pub fn new(number: usize, broker: B, shared: Shared, parking: Parking<B::Record>) -> Worker<B> {
+        let last_commit = shared.clock.monotonic();
         Worker {
             number,
             broker,
             started_at: shared.clock.now(),
             shared,
-            tasks: HashMap::new(),
+            tasks: BTreeMap::new(),
             arriving: VecDeque::new(),
             arriving_retry: None,
             parking,
             ends: None,
-            last_commit: clock::monotonic(),
+            last_commit,
             retry: None,
             trouble_logged: None,
             rules_version: 0,
@@ -224,7 +225,13 @@ impl<B: Broker> Worker<B> {
         outcome
     }
 
-    fn turn(&mut self) -> Result<(), WorkerError> {
+    /// Goes through the loop of [`Worker::run`] once: polls, takes what is there, commits if that is
+    /// due. For whoever drives several workers from one thread, in a time of their own; a worker whose
+    /// turn has failed is given to [`Worker::stop`], or dropped as if its process had died.
+    ///
+    /// # Errors
+    /// When it cannot go on.
+    pub fn turn(&mut self) -> Result<(), WorkerError> {
         match self.broker.poll(self.poll_timeout()) {
             Ok(changes) => {
                 for change in changes {
@@ -242,7 +249,8 @@ impl<B: Broker> Worker<B> {
             self.ends = Some(ends);
             self.report_lag();
         }
-        self.parking.lock().retain(|_, parked| parked.since.elapsed() < PARKED_MAX);
+        let clock = &self.shared.clock;
+        self.parking.lock().retain(|_, parked| clock.since(parked.since) < PARKED_MAX);
         // Whatever was to be tried again went away with its partitions.
         if !self.is_dirty() {
             self.retry = None;
@@ -324,7 +332,7 @@ impl<B: Broker> Worker<B> {
         for partition in numbers(inputs) {
             self.arriving.push_back(Arriving {
                 partition,
-                since: clock::monotonic(),
+                since: self.shared.clock.monotonic(),
                 inputs: inputs.iter().filter(|i| i.partition == partition).copied().collect(),
                 committed: None,
                 earliest: HashMap::new(),
@@ -339,7 +347,7 @@ impl<B: Broker> Worker<B> {
 
     /// One bounded step towards tasks for what was assigned.
     fn go_on_arriving(&mut self) -> Result<(), WorkerError> {
-        let waits = self.arriving_retry.is_some_and(|(at, _)| clock::monotonic() < at);
+        let waits = self.arriving_retry.is_some_and(|(at, _)| self.shared.clock.monotonic() < at);
         if self.arriving.is_empty() || waits {
             return Ok(());
         }
@@ -353,7 +361,7 @@ impl<B: Broker> Worker<B> {
             Err(WorkerError::Broker(error)) => {
                 let pause = self.arriving_retry.map_or(BACKOFF.0, |(_, pause)| pause);
                 let next = (pause * 2).min(BACKOFF.1);
-                self.arriving_retry = Some((clock::monotonic() + pause, next));
+                self.arriving_retry = Some((self.shared.clock.monotonic() + pause, next));
                 self.trouble(error)?;
             }
             Err(error) => return Err(error),
@@ -399,7 +407,7 @@ impl<B: Broker> Worker<B> {
         self.ends = None;
         let assigned = numbers(&start.iter().map(|(input, _)| *input).collect::<Vec<_>>());
         for partition in &assigned {
-            self.resume(*partition);
+            self.resume(*partition)?;
         }
         info!(worker = self.number, partitions = ?assigned, "partitions assigned");
         self.show_condition();
@@ -435,7 +443,7 @@ impl<B: Broker> Worker<B> {
                 none.insert(Restore::new(arriving.partition, settings, self.shared.rules.rules()))
             }
         };
-        let turn_ends = clock::monotonic() + CHANGELOG_TURN;
+        let turn_ends = self.shared.clock.monotonic() + CHANGELOG_TURN;
         let mut records = Vec::new();
         loop {
             let (max, timeout) = CHANGELOG_READ;
@@ -446,7 +454,9 @@ impl<B: Broker> Worker<B> {
             if ended {
                 return self.arrive();
             }
-            if clock::monotonic() >= turn_ends || self.shared.stop.load(Ordering::Relaxed) {
+            if self.shared.clock.monotonic() >= turn_ends
+                || self.shared.stop.load(Ordering::Relaxed)
+            {
                 return Ok(());
             }
         }
@@ -459,31 +469,32 @@ impl<B: Broker> Worker<B> {
         for input in &arriving.inputs {
             held.insert(*input, self.broker.watermarks(*input, ANSWER_TIMEOUT)?);
         }
-        let Some(Arriving { partition, committed, earliest, restore, since, .. }) =
-            self.arriving.pop_front()
+        let Some(mut arriving) = self.arriving.pop_front() else { return Ok(()) };
+        let Arriving { partition, since, .. } = arriving;
+        let (Some(restore), Some(committed)) = (arriving.restore.take(), &arriving.committed)
         else {
             return Ok(());
         };
-        let (Some(mut restore), Some(mut committed)) = (restore, committed) else { return Ok(()) };
         let records = restore.records();
-        let lost = restore.skip_deleted(&mut committed, |input| held[&input]);
-        self.tell_lost(&lost);
-        let (task, resumptions) = restore.finish::<B::Record>(
-            &committed,
-            |input| earliest.get(&input).copied().unwrap_or(0),
-            self.shared.publish_from,
-            self.started_at,
-            &self.shared.routing,
-        )?;
-        let mut again = Vec::new();
-        for from in resumptions {
-            let input = Input { source: from.source, partition };
-            check_held(&self.shared.settings, partition, from, held[&input])?;
-            let was_skipped = lost.iter().any(|lost| lost.input == input);
-            if from.replay_from != from.live_from || was_skipped {
-                again.push((input, from.replay_from));
+        let put_together = self.put_together(restore, committed, &arriving.earliest, &held);
+        let (task, again) = match put_together {
+            Ok(together) => together,
+            Err(error) => {
+                // Whoever asked, and was then held up while others went on, has old answers.
+                let inputs = &arriving.inputs;
+                let now = self.broker.committed(inputs, ANSWER_TIMEOUT);
+                let is_old = now.as_ref().is_ok_and(|now| {
+                    now.iter().ne(committed.iter().map(|(_, committed)| committed))
+                });
+                if is_old {
+                    warn!(worker = self.number, partition, %error, "somebody else went on: asking anew");
+                    arriving.committed = None;
+                    self.arriving.push_back(arriving);
+                    return Ok(());
+                }
+                return Err(error.into());
             }
-        }
+        };
         if !again.is_empty() {
             self.broker.accept(&again)?;
             self.ends = None;
@@ -494,7 +505,7 @@ impl<B: Broker> Worker<B> {
                 partition,
                 accounts = task.engine().account_count(),
                 changelog_records = records,
-                took_ms = since.elapsed().as_millis() as u64,
+                took_ms = self.shared.clock.since(since).as_millis() as u64,
                 "state read back"
             );
         }
@@ -523,6 +534,37 @@ impl<B: Broker> Worker<B> {
             );
             self.shared.metrics.add_lost(input.source, records);
         }
+    }
+
+    /// The task that state and offsets make, and where inputs have to be read again.
+    fn put_together(
+        &self,
+        mut restore: Restore,
+        committed: &[(Input, Option<Committed>)],
+        earliest: &HashMap<Input, i64>,
+        held: &HashMap<Input, (i64, i64)>,
+    ) -> Result<(Task<B::Record>, Vec<(Input, i64)>), RestoreError> {
+        let mut committed = committed.to_vec();
+        let lost = restore.skip_deleted(&mut committed, |input| held[&input]);
+        let (task, resumptions) = restore.finish::<B::Record>(
+            &committed,
+            |input| earliest.get(&input).copied().unwrap_or(0),
+            self.shared.publish_from,
+            self.started_at,
+            &self.shared.routing,
+        )?;
+        let partition = task.partition();
+        let mut again = Vec::new();
+        for from in resumptions {
+            let input = Input { source: from.source, partition };
+            check_held(&self.shared.settings, partition, from, held[&input])?;
+            let was_skipped = lost.iter().any(|lost| lost.input == input);
+            if from.replay_from != from.live_from || was_skipped {
+                again.push((input, from.replay_from));
+            }
+        }
+        self.tell_lost(&lost);
+        Ok((task, again))
     }
 
     /// Brings tasks whose state was read back up to their committed offsets.
@@ -576,20 +618,20 @@ impl<B: Broker> Worker<B> {
     }
 
     /// The parked task of this partition number, if the group has committed nothing since.
-    fn resume(&mut self, partition: i32) {
+    fn resume(&mut self, partition: i32) -> Result<(), WorkerError> {
         let Some(place) = self.arriving.iter().position(|a| a.partition == partition) else {
-            return;
+            return Ok(());
         };
-        let Some(committed) = &self.arriving[place].committed else { return };
+        let Some(committed) = &self.arriving[place].committed else { return Ok(()) };
         let committed: Vec<(Input, Option<&Committed>)> =
             committed.iter().map(|(input, committed)| (*input, committed.as_ref())).collect();
         // One whose changelog is being read had none to come back to.
         if self.arriving[place].restore.is_some() {
-            return;
+            return Ok(());
         }
         let Some(Parked { mut assigned, shown, .. }) = self.parking.lock().remove(&partition)
         else {
-            return;
+            return Ok(());
         };
         self.rules_unsure = true;
         let task = &mut assigned.task;
@@ -597,7 +639,20 @@ impl<B: Broker> Worker<B> {
         let came_through =
             !task.tried_offsets().is_empty() && stands_at(&committed, task.tried_offsets());
         if !came_through && !stands_at(&committed, task.committed_offsets()) {
-            return;
+            return Ok(());
+        }
+        // What it had taken and could not commit before it was parked is in it still.
+        let earliest = &self.arriving[place].earliest;
+        let accepted_at = |(input, committed): &(Input, Option<&Committed>)| {
+            committed.map_or_else(|| earliest.get(input).copied(), |known| Some(known.offset))
+        };
+        let ahead: Vec<(Input, i64)> = committed
+            .iter()
+            .filter_map(|at| Some((at.0, task.next_offset(at.0.source)?, accepted_at(at)?)))
+            .filter_map(|(input, next, accepted)| (next != accepted).then_some((input, next)))
+            .collect();
+        if !ahead.is_empty() {
+            self.broker.accept(&ahead)?;
         }
         for snapshot in shown {
             self.shared.view.show(partition, snapshot);
@@ -609,6 +664,7 @@ impl<B: Broker> Worker<B> {
         self.tasks.insert(partition, assigned);
         self.arriving.remove(place);
         self.shared.metrics.set_partitions(self.number, self.tasks.len());
+        Ok(())
     }
 
     fn take_away(&mut self, inputs: &[Input], keep: bool) -> Result<(), WorkerError> {
@@ -625,7 +681,7 @@ impl<B: Broker> Worker<B> {
             // A task that is not yet what it was is read back once more.
             if keep && !assigned.task.is_replaying() {
                 assigned.task.park();
-                let since = clock::monotonic();
+                let since = self.shared.clock.monotonic();
                 self.parking.lock().insert(partition, Parked { assigned, shown, since });
             }
         }
@@ -671,14 +727,14 @@ impl<B: Broker> Worker<B> {
     }
 
     fn is_commit_due(&self, taken: usize) -> bool {
-        if self.retry.as_ref().is_some_and(|retry| clock::monotonic() < retry.at) {
+        if self.retry.as_ref().is_some_and(|retry| self.shared.clock.monotonic() < retry.at) {
             return false;
         }
         let tasks = || self.tasks.values().map(|assigned| &assigned.task);
         if !tasks().any(Task::is_dirty) {
             return false;
         }
-        let since = self.last_commit.elapsed();
+        let since = self.shared.clock.since(self.last_commit);
         let pace = self.shared.pace;
         let catching_up = taken >= TURN_RECORDS;
         let interval = if catching_up { pace.catching_up } else { pace.interval };
@@ -691,13 +747,14 @@ impl<B: Broker> Worker<B> {
 
     /// Tries one commit of everything that was processed.
     fn try_commit(&mut self) -> Result<(), WorkerError> {
-        let started = clock::monotonic();
+        let started = self.shared.clock.monotonic();
         match self.commit() {
             Ok(()) => {
                 self.retry = None;
-                self.last_commit = clock::monotonic();
+                self.last_commit = self.shared.clock.monotonic();
                 self.shared.metrics.add_transaction(Outcome::Committed);
-                self.shared.metrics.observe_commit(started.elapsed().as_secs_f64());
+                let took = self.shared.clock.since(started);
+                self.shared.metrics.observe_commit(took.as_secs_f64());
                 Ok(())
             }
             Err(error) => self.commit_failed(error),
@@ -779,7 +836,7 @@ impl<B: Broker> Worker<B> {
         let outcome = if unclear { Outcome::Unclear } else { Outcome::Aborted };
         self.shared.metrics.add_transaction(outcome);
         let pause = self.retry.as_ref().map_or(BACKOFF.0, |r| (r.pause * 2).min(BACKOFF.1));
-        self.retry = Some(Retry { at: clock::monotonic() + pause, pause, unclear });
+        self.retry = Some(Retry { at: self.shared.clock.monotonic() + pause, pause, unclear });
         self.trouble(error)?;
         if !unclear && let Err(error) = self.broker.abort() {
             // Whether the abort came through is unknown: a new producer settles it.
@@ -800,10 +857,10 @@ impl<B: Broker> Worker<B> {
             | ErrorClass::Retriable
             | ErrorClass::Abortable
             | ErrorClass::Unclear => {
-                let logged = self.trouble_logged;
-                if logged.is_none_or(|at| at.elapsed() >= TROUBLE_LOGGED_EVERY) {
+                let (logged, clock) = (self.trouble_logged, &self.shared.clock);
+                if logged.is_none_or(|at| clock.since(at) >= TROUBLE_LOGGED_EVERY) {
                     warn!(worker = self.number, class = ?error.class, %error, "trying again");
-                    self.trouble_logged = Some(clock::monotonic());
+                    self.trouble_logged = Some(clock.monotonic());
                 }
                 let waiting = Condition::Waiting(error.message);
                 self.shared.view.set_condition(self.number, waiting);
@@ -831,10 +888,10 @@ impl<B: Broker> Worker<B> {
         }
     }
 
-    /// Finishes the open work, writes all state, so that the next start has nothing to do again
-    /// (both unless something is wrong), and leaves the group.
-    fn stop(mut self, commit: bool) {
-        let begun = clock::monotonic();
+    /// Finishes the open work and writes all state, so that the next start has nothing to do again
+    /// (both where `commit` says so, for as long as commits come through), and leaves the group.
+    pub fn stop(mut self, commit: bool) {
+        let begun = self.shared.clock.monotonic();
         let deadline = begun + self.shared.stop_timeout;
         let mut last_success = begun;
         for assigned in self.tasks.values_mut() {
@@ -842,7 +899,7 @@ impl<B: Broker> Worker<B> {
         }
         while commit && self.is_dirty() {
             let patience_ends = deadline.min(last_success + STOP_PATIENCE);
-            let left = patience_ends.saturating_duration_since(clock::monotonic());
+            let left = patience_ends.saturating_duration_since(self.shared.clock.monotonic());
             if left.is_zero() {
                 warn!(worker = self.number, "stopped with work open: the next start does it again");
                 break;
@@ -851,12 +908,12 @@ impl<B: Broker> Worker<B> {
                 break;
             }
             match &self.retry {
-                Some(retry) => std::thread::sleep(retry.pause.min(left)),
-                None => last_success = clock::monotonic(),
+                Some(retry) => self.shared.clock.sleep(retry.pause.min(left)),
+                None => last_success = self.shared.clock.monotonic(),
             }
         }
         self.shared.view.set_condition(self.number, Condition::Stopped);
-        let left = deadline.saturating_duration_since(clock::monotonic());
+        let left = deadline.saturating_duration_since(self.shared.clock.monotonic());
         self.broker.close(left.min(STOP_PATIENCE));
     }
 }

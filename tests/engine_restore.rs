@@ -9,7 +9,7 @@ mod histories;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use barometer::engine::event::{DecodeLimits, decode};
+use barometer::engine::event::{DecodeLimits, Source, decode};
 use barometer::engine::outage::OperatorAlert;
 use barometer::engine::rules::Rules;
 use barometer::engine::scorecard::Scorecard;
@@ -42,6 +42,13 @@ struct Lives {
     /// What the operators of the sources were told.
     outages: Vec<OperatorAlert>,
 }
+
+const OPEN_TICKETS: &str = "
+scorecard: open-tickets
+dimensions:
+  - { id: all, measures: [{ id: open, measure: support.open, curve: { linear: { from: 3, to: 0 } } }] }
+bands: [{ name: red, up_to: 50 }, { name: green, up_to: 100 }]
+";
 
 /// A mistake made on purpose, which the properties have to notice.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -393,6 +400,28 @@ fn a_crash_into_other_rules_is_a_change_of_rules() {
         }
         same("verdicts", &steady.said, &crashing.said)
     });
+}
+
+/// Else a later event under that id would be taken after a restart, and not without one.
+#[test]
+fn the_id_of_an_event_that_says_what_is_known_is_kept_too() {
+    let ticket = |id: &str| Arrival {
+        source: Source::Ticket,
+        account_id: "acme".to_owned(),
+        record_time_ms: DAY_MS,
+        body: Some(serde_json::json!({
+            "event_id": id, "account_id": "acme", "occurred_at": DAY_MS, "ticket_id": "t",
+            "status": "opened",
+        })),
+    };
+    let card = Scorecard::parse("card.yaml", OPEN_TICKETS).expect("a good card").scorecard;
+    let mut engine = Engine::new(Arc::new(card), EventTime::MIN);
+    for id in ["first", "again"] {
+        with_event(&ticket(id), |event| engine.handle_event(event));
+        let mut changed = Vec::new();
+        engine.drain_changed(|slot, _| changed.push(slot));
+        assert_eq!(changed, [0], "{id}");
+    }
 }
 
 /// What these tests are worth: each mistake is found.

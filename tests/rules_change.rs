@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use barometer::engine::Engine;
 use barometer::engine::event::{DecodeLimits, Source, decode};
+use barometer::engine::record;
 use barometer::engine::report::Snapshot;
 use barometer::engine::rules::Rules;
 use barometer::engine::score::MeasureStatus;
@@ -308,4 +309,36 @@ fn a_measure_without_a_past_warms_up_until_its_window_has_filled() {
     assert_eq!(status(&mut story, 16), MeasureStatus::Ok);
     let report = serde_json::to_value(story.engine.snapshot("acme").unwrap().report()).unwrap();
     assert_eq!(report["dimensions"][0]["measures"][0]["value"], 4.0);
+}
+
+fn reports_change_no_verdict(before: &Case, after: &Case) -> Result<(), String> {
+    let log = Log::new("settings");
+    let node = Node::parse(&log, 0, "{ profile: tier, is: gold }").unwrap();
+    let gold = profile_condition(&Field::root(&node, &log)).unwrap();
+    let rules = Rules::selecting(vec![(gold, card(&after.card))], card(&before.card));
+    let rules = Arc::new(rules);
+    let mut asked = Engine::with_rules(Arc::clone(&rules), EventTime::MIN);
+    let mut left_alone = Engine::with_rules(rules, EventTime::MIN);
+    for arrival in &before.arrivals {
+        feed(&mut asked, arrival);
+        feed(&mut left_alone, arrival);
+        asked.snapshot(&arrival.account_id);
+        let said = |engine: &mut Engine| -> Vec<String> {
+            let verdicts = std::iter::from_fn(|| engine.poll_verdict());
+            let payloads = verdicts.map(|verdict| record::encode(&verdict, "/test").payload);
+            payloads.map(|payload| String::from_utf8(payload).expect("JSON")).collect()
+        };
+        let (one, other) = (said(&mut asked), said(&mut left_alone));
+        if one != other {
+            return Err(format!("asked in between:\n{one:#?}\nleft alone:\n{other:#?}"));
+        }
+    }
+    Ok(())
+}
+
+/// A report reads measures that are only watched. By other rules they are reasons: of the value in the
+/// last verdict, whatever a report has read since.
+#[test]
+fn a_report_in_between_changes_no_verdict() {
+    check(400, (cases(60), cases(1)), |(before, after)| reports_change_no_verdict(before, after));
 }

@@ -105,6 +105,8 @@ struct Cluster {
     changes: BTreeMap<usize, VecDeque<Change>>,
     /// So many questions after committed offsets are answered with errors.
     deaf_to: usize,
+    /// So many are answered as if nobody had ever committed anything.
+    behind_by: usize,
     questions: usize,
 }
 
@@ -172,6 +174,10 @@ impl Broker for FakeBroker {
         if cluster.deaf_to > 0 {
             cluster.deaf_to -= 1;
             return Err(failed(ErrorClass::Retriable));
+        }
+        if cluster.behind_by > 0 {
+            cluster.behind_by -= 1;
+            return Ok(vec![None; inputs.len()]);
         }
         Ok(inputs.iter().map(|_| cluster.committed.clone()).collect())
     }
@@ -530,6 +536,35 @@ fn a_parked_task_comes_back_with_what_readers_saw_and_writes_nothing_again() {
     let one_in_red = |line: &&&str| line.ends_with(" 1") && line.contains("red");
     assert_eq!(accounts.iter().filter(one_in_red).count(), 1, "{accounts:?}");
     assert!(accounts.iter().all(|l| l.contains("red") || l.ends_with(" 0")), "{accounts:?}");
+}
+
+#[test]
+fn what_a_parked_task_had_taken_and_not_committed_is_not_taken_twice() {
+    let mut running = Running::start(&[Fault::FencedThenRevoked], Span::ZERO);
+    // Of no use, and with no id by which it would be known again.
+    running.cluster().input.push(Record::of_acme(0, b"{}".to_vec()));
+    running.wait_for_all();
+    running.stop();
+    let cluster = running.cluster();
+    let letters = cluster.published.iter().filter(|r| r.topic == OutputTopic::DeadLetters);
+    assert_eq!(letters.count(), 1);
+}
+
+#[test]
+fn a_worker_that_was_held_up_while_others_went_on_asks_again() {
+    let mut running = Running::start(&[], Span::ZERO);
+    running.answer(3);
+    running.wait_for_all();
+    running.start_worker();
+    running.cluster().tell(0, [Change::Lost(vec![INPUT])]);
+    running.wait_for("the first worker to let go", Cluster::all_told);
+    // The second one's answer is from before the first one's commits; their state it finds.
+    running.cluster().behind_by = 1;
+    running.cluster().tell(1, [Change::Assigned(vec![INPUT])]);
+    running.answer(8);
+    running.wait_for_all();
+    running.stop();
+    assert_eq!(running.events(), eleven_changes());
 }
 
 #[test]

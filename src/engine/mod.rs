@@ -419,6 +419,10 @@ impl Engine {
         let (first_moved, moved_stores, count) = match applied {
             Applied::Duplicate | Applied::Repeated => {
                 self.stats.duplicates[source as usize] += 1;
+                if applied == Applied::Repeated {
+                    // Its id is held from now on.
+                    self.note_change(slot, Change::State);
+                }
                 return;
             }
             // Counted before; what depends on its details may move all the same.
@@ -683,11 +687,14 @@ impl Engine {
         let account = &mut self.accounts[slot as usize];
         let plan = &self.rules.sets()[account.set as usize].plan;
         let applied = account.aggregate.apply(event, plan, &self.clocks);
-        if matches!(applied, Applied::Duplicate | Applied::Repeated) {
-            return;
+        match applied {
+            Applied::Duplicate => {}
+            Applied::Repeated => self.note_change(slot, Change::State),
+            Applied::Restated | Applied::LateDropped { .. } | Applied::Counted { .. } => {
+                self.note_change(slot, Change::by(&event.body));
+                self.touch(slot);
+            }
         }
-        self.note_change(slot, Change::by(&event.body));
-        self.touch(slot);
     }
 
     /// Goes on at `now` with the accounts that were put back: reads every measure, and judges, which
@@ -981,6 +988,16 @@ impl Engine {
         (until, moved)
     }
 
+    /// Reads all measures, the watched ones too, for whoever names their values. It decides nothing,
+    /// so a window that turns out to have filled is nobody's doing.
+    fn read_all(&mut self, slot: u32) {
+        let warmed = self.warmed;
+        for measure in 0..self.set_of(slot).plan.reads.len() {
+            self.read(slot, measure);
+        }
+        self.warmed = warmed;
+    }
+
     /// Works out score and band at the present task time, and the deadline left.
     fn judge(&mut self, slot: u32) {
         let cause = if self.warmed { Cause::Rules } else { Cause::Score };
@@ -1060,12 +1077,9 @@ impl Engine {
         (band_cause, cause): (BandCause, Cause),
         left: Option<CompactString>,
     ) {
-        // Reasons name values. Those that could not move their sub-scores any more were let be.
-        for measure in 0..self.set_of(slot).plan.reads.len() {
-            if self.set_of(slot).plan.scored[measure] {
-                self.read(slot, measure);
-            }
-        }
+        // Reasons name values. Those that could not move their sub-scores any more were let be, and so
+        // were those that are only watched: by other rules they may be reasons of the next verdict.
+        self.read_all(slot);
         let card = Arc::clone(&self.set_of(slot).card);
         let account = &self.accounts[slot as usize];
         let movements = Published::movements(
@@ -1169,10 +1183,8 @@ impl Engine {
     /// An account whose deadline is still open is shown as it was before it.
     fn snapshot_of(&mut self, slot: u32) -> Snapshot {
         self.look_at(slot, self.account_time(slot));
-        // All measures, the watched ones too. What moved in between has had its deadline already.
-        for measure in 0..self.set_of(slot).plan.reads.len() {
-            self.read(slot, measure);
-        }
+        // What moved in between has had its deadline already.
+        self.read_all(slot);
         let card = &self.set_of(slot).card;
         let account = &self.accounts[slot as usize];
         let value_of = |measure: usize| account.measures[measure].value();
