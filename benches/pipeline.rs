@@ -143,7 +143,7 @@ impl Pipeline {
                 self.task.absorb(source, records, EventTime::MAX);
             }
             let now = self.task.engine().now();
-            let taken = self.task.work(&self.ends, &self.routing, FETCH_RECORDS, now);
+            let taken = self.task.work(&self.ends, &self.routing, FETCH_RECORDS, usize::MAX, now);
             assert_eq!(taken, Ok(FETCH_RECORDS), "every fetch is a full one");
         }
         let now = self.task.engine().now();
@@ -151,6 +151,39 @@ impl Pipeline {
         black_box(self.task.outputs());
         for snapshot in self.task.committed() {
             self.view.show(0, snapshot);
+        }
+    }
+}
+
+impl Pipeline {
+    /// One record comes right after the next midnight, and turns follow until nothing is left to do.
+    fn longest_turn_of_a_night(&mut self, traffic: &mut Traffic, looks: usize) -> Duration {
+        let mut batch = Batch::default();
+        traffic.fill(&mut batch, 1, Spread::Uniform);
+        let midnight = self.task.engine().now().floor_to(Span::DAY) + Span::DAY;
+        let mut fetches = self.fetches(&batch);
+        for (source, records) in Source::ALL.into_iter().zip(fetches.remove(0)) {
+            let at_midnight = |mut record: HeldRecord| {
+                record.time = midnight + Span::SECOND;
+                Fetched::Record(record)
+            };
+            self.task.absorb(source, records.into_iter().map(at_midnight), EventTime::MAX);
+        }
+        let mut longest = Duration::ZERO;
+        loop {
+            let started = Instant::now();
+            let now = self.task.engine().now();
+            let taken = self.task.work(&self.ends, &self.routing, FETCH_RECORDS, looks, now);
+            assert!(taken.is_ok(), "keys are where they belong");
+            self.task.prepare(now, &self.routing, |snapshot| self.view.shows(snapshot));
+            black_box(self.task.outputs());
+            for snapshot in self.task.committed() {
+                self.view.show(0, snapshot);
+            }
+            longest = longest.max(started.elapsed());
+            if !self.task.has_open_deadlines() && !self.task.is_dirty() {
+                return longest;
+            }
         }
     }
 }
@@ -199,5 +232,24 @@ fn throughput(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, throughput);
+/// How long a record may have to wait at midnight UTC, when panes leave the windows of all accounts:
+/// the longest turn, deadlines, reports and all, until every account has been looked at. One figure
+/// for all at once, and one for slices as a worker takes them.
+fn midnight(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("pipeline/100k/midnight");
+    group.sampling_mode(SamplingMode::Flat).sample_size(10);
+    group.warm_up_time(Duration::from_secs(1)).measurement_time(Duration::from_secs(6));
+    let mut made: Option<(Pipeline, Traffic)> = None;
+    for (name, looks) in [("all_at_once", usize::MAX), ("longest_turn", 1_000)] {
+        group.bench_function(name, |bencher| {
+            let (pipeline, traffic) = made.get_or_insert_with(loaded);
+            bencher.iter_custom(|nights| {
+                (0..nights).map(|_| pipeline.longest_turn_of_a_night(traffic, looks)).sum()
+            });
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, throughput, midnight);
 criterion_main!(benches);

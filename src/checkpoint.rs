@@ -37,6 +37,9 @@ pub const RESERVED_BYTE: u8 = 0xff;
 /// The first byte of a value that only says how many parts there are; no version of the format.
 pub const IN_PARTS: u8 = 0xff;
 
+/// The first byte of a value that says that the account was forgotten; no version of the format.
+pub const GONE: u8 = 0xfe;
+
 /// The first offset that has not been seen, by `Source as usize`.
 pub type Positions = [i64; 5];
 
@@ -125,7 +128,8 @@ pub fn entries(key: &[u8], value: Vec<u8>, bytes_max: usize) -> Vec<Entry> {
     entries
 }
 
-fn part_key(key: &[u8], number: u16) -> Vec<u8> {
+/// The key of one part of the record under `key`.
+pub fn part_key(key: &[u8], number: u16) -> Vec<u8> {
     [PART_KEY, &number.to_be_bytes(), key].concat()
 }
 
@@ -261,6 +265,13 @@ impl Checkpoints {
                     self.first += 1;
                 }
             }
+        }
+    }
+
+    /// Has nothing written of the account that had this slot.
+    pub fn forget(&mut self, slot: u32) {
+        if self.cohort_of.get(slot as usize).is_some_and(|cohort| *cohort != CLEAN) {
+            self.written(slot);
         }
     }
 

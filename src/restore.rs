@@ -9,19 +9,21 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use compact_str::CompactString;
+
 use crate::broker::{Committed, Input, InputRecord};
 use crate::checkpoint::{
-    CARD_KEY, GUARD_KEY, IN_PARTS, MARKER_KEY, Marker, Positions, RESERVED_BYTE, part_of,
+    CARD_KEY, GONE, GUARD_KEY, IN_PARTS, MARKER_KEY, Marker, Positions, RESERVED_BYTE, part_of,
 };
 use crate::engine::Engine;
 use crate::engine::event::Source;
 use crate::engine::outage::KeptGuard;
 use crate::engine::rules::Rules;
 use crate::engine::scorecard::Scorecard;
-use crate::engine::snapshot::{self, KeptAccount, SnapshotError, Stamp};
+use crate::engine::snapshot::{self, KeptAccount, KeptGone, SnapshotError, Stamp};
 use crate::engine::time::EventTime;
 use crate::routing::Routing;
-use crate::task::{CommitNote, Task, TaskSettings};
+use crate::task::{CommitNote, Noted, Task, TaskSettings};
 
 /// Why a task cannot be put back together. Nobody but an operator can mend these.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -164,11 +166,15 @@ pub struct Restore {
     stamps: Vec<Stamp>,
     /// By slot.
     put_back: Vec<PutBack>,
+    /// Accounts that were forgotten, and are not known again.
+    gone: HashMap<CompactString, Stamp>,
     /// Parts of accounts that are too large for one record, until the last one has come.
     parts: HashMap<Vec<u8>, Vec<Vec<u8>>>,
     /// By key: why the latest record cannot be put together from its parts. Compaction takes the parts
     /// of an older record before it takes that record, so a later one has to follow.
     torn: BTreeMap<Vec<u8>, RestoreError>,
+    /// In how many parts accounts were written.
+    part_counts: HashMap<CompactString, u16>,
     records: u64,
 }
 
@@ -189,8 +195,12 @@ pub struct Restored {
     pub cards: Vec<String>,
     /// The task's own record.
     pub marker: Marker,
-    /// By slot: what the account's record has seen of the topics read now, and its task time.
-    pub seen: Vec<(Positions, EventTime)>,
+    /// By slot: what the account's record has seen of the topics read now.
+    pub seen: Vec<Positions>,
+    /// Accounts that were forgotten: the positions before which nothing is theirs.
+    pub gone: HashMap<CompactString, Positions>,
+    /// In how many parts accounts were written, where one record was too small.
+    pub parts: HashMap<CompactString, u16>,
     /// Slots of accounts of whose latest change readers have yet to be told.
     pub unreported: Vec<u32>,
 }
@@ -219,8 +229,10 @@ impl Restore {
             cards: Vec::new(),
             stamps: Vec::new(),
             put_back: Vec::new(),
+            gone: HashMap::new(),
             parts: HashMap::new(),
             torn: BTreeMap::new(),
+            part_counts: HashMap::new(),
             records: 0,
         }
     }
@@ -266,6 +278,10 @@ impl Restore {
         }
         if let Some((account, number)) = part_of(key) {
             if let Some(value) = value {
+                if let Ok(account_id) = std::str::from_utf8(account) {
+                    let count = self.part_counts.entry(account_id.into()).or_default();
+                    *count = (*count).max(number + 1);
+                }
                 let parts = self.parts.entry(account.to_vec()).or_default();
                 parts.resize_with(parts.len().max(usize::from(number) + 1), Vec::new);
                 value.clone_into(&mut parts[usize::from(number)]);
@@ -293,8 +309,19 @@ impl Restore {
         }
         let account_id = std::str::from_utf8(key).map_err(|_| damaged("the key is no account"))?;
         match value {
-            None => self.take_out(account_id),
-            Some(value) => self.put_back(account_id, &value)?,
+            None => {
+                self.take_out(account_id);
+                self.gone.remove(account_id);
+            }
+            Some(value) if value.first() == Some(&GONE) => {
+                let gone: KeptGone = snapshot::open(key, &value[1..])?;
+                self.take_out(account_id);
+                self.gone.insert(account_id.into(), gone.stamp());
+            }
+            Some(value) => {
+                self.put_back(account_id, &value)?;
+                self.gone.remove(account_id);
+            }
         }
         Ok(())
     }
@@ -374,10 +401,8 @@ impl Restore {
         routing.settle(marker.partitioners);
         let publish_from =
             publish_from.unwrap_or_else(|| EventTime::from_millis(marker.publish_from));
-        let note_is_known = note.is_some();
         let guard_came = note.as_ref().map_or([0; 4], |note| note.came);
         let note_commits = note.as_ref().map_or(0, |note| note.n);
-        let now = EventTime::from_millis(note.map_or(marker.now, |note| note.t));
         marker.publish_from = publish_from.as_millis();
         marker.commits = note_commits.max(marker.commits);
         let resumptions: Vec<Resumption> = committed
@@ -396,7 +421,7 @@ impl Restore {
             .collect();
         let seen = |row: &PutBack| {
             let stamp = &self.stamps[row.stamp as usize];
-            (marker.valid(stamp.positions, stamp.epoch), stamp.at)
+            marker.valid(stamp.positions, stamp.epoch)
         };
         let unreported = self.put_back.iter().zip(0..).filter(|(row, _)| row.unreported);
         let mut engine = self.engine;
@@ -408,6 +433,12 @@ impl Restore {
         }
         let restored = Restored {
             seen: self.put_back.iter().map(seen).collect(),
+            gone: self
+                .gone
+                .into_iter()
+                .map(|(id, stamp)| (id, marker.valid(stamp.positions, stamp.epoch)))
+                .collect(),
+            parts: self.part_counts,
             unreported: unreported.map(|(_, slot)| slot).collect(),
             engine,
             rules: self.rules,
@@ -415,11 +446,14 @@ impl Restore {
             marker,
         };
         // Offsets set by hand stand at no task time that anybody knows; none at all at the first.
-        let known = match committed.iter().any(|(_, committed)| committed.is_some()) {
-            true => note_is_known.then_some(now),
-            false => Some(EventTime::MIN),
+        let noted = match committed.iter().any(|(_, committed)| committed.is_some()) {
+            true => note.as_ref().map(CommitNote::noted),
+            false => {
+                let now = EventTime::MIN;
+                Some(Noted { now, handled_to: now, unshown: false })
+            }
         };
-        let task = Task::restored(self.partition, self.settings, restored, &resumptions, known);
+        let task = Task::restored(self.partition, self.settings, restored, &resumptions, noted);
         Ok((task, resumptions))
     }
 

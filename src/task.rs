@@ -15,14 +15,14 @@ use crate::broker::{
     End, EndOffsets, Fetched, Input, InputRecord, OutputRecord, OutputTopic, Processed,
 };
 use crate::checkpoint::{
-    BYTES_PER_COMMIT_MAX, CARD_KEY, Checkpoints, GUARD_KEY, MARKER_KEY, Marker, Positions,
-    RECORDS_PER_COMMIT_MAX, entries,
+    BYTES_PER_COMMIT_MAX, CARD_KEY, Checkpoints, GONE, GUARD_KEY, MARKER_KEY, Marker, Positions,
+    RECORDS_PER_COMMIT_MAX, entries, part_key,
 };
-use crate::engine::event::{self, DecodeLimits, ReasonCode, Source};
+use crate::engine::event::{self, Body, DecodeLimits, Event, ReasonCode, Source};
 use crate::engine::record::{self, EncodedRecord};
 use crate::engine::report::Snapshot;
 use crate::engine::rules::Rules;
-use crate::engine::snapshot::{self, Stamp};
+use crate::engine::snapshot::{self, KeptGone, Stamp};
 use crate::engine::time::{EventTime, Span};
 use crate::engine::{Change, Engine, WARM_UP_MAX};
 use crate::restore::{Restored, Resumption};
@@ -38,6 +38,9 @@ const BUFFER_BYTES_MAX: usize = 8 << 20;
 /// Most reports that go out in one commit but for those with a decision; at midnight many accounts
 /// change, and a transaction has to end in time.
 const REPORTS_PER_COMMIT_MAX: usize = 10_000;
+/// Most accounts shown to readers in one commit while events come as they happen: those that time
+/// alone has moved, at midnight perhaps all, must not hold up what has just come.
+const SHOWN_PER_COMMIT_MAX: usize = 2_000;
 
 /// What drives task time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,6 +97,23 @@ pub struct CommitNote {
     /// Events in the hour that runs, as the outage guard counts them.
     #[serde(default)]
     pub came: [u64; 4],
+    /// Deadlines after this task time, epoch milliseconds, were still open; absent where none was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub open_after: Option<i64>,
+    /// Readers had yet to be shown what time alone has made of some accounts.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unshown: bool,
+}
+
+impl CommitNote {
+    /// What a task goes on from.
+    pub fn noted(&self) -> Noted {
+        Noted {
+            now: EventTime::from_millis(self.t),
+            handled_to: EventTime::from_millis(self.open_after.unwrap_or(self.t)),
+            unshown: self.unshown,
+        }
+    }
 }
 
 /// One input partition number and its accounts.
@@ -127,7 +147,18 @@ pub struct Task<R> {
     publishes: bool,
     /// Whether time alone may have changed a report since the last commit, or made one due.
     stirred: bool,
+    /// Whether so much waits to be taken that nobody can be waiting for what comes next.
+    behind: bool,
     checkpoints: Checkpoints,
+    /// Accounts forgotten since the last commit: readers are to forget them with it.
+    forgotten: Vec<CompactString>,
+    /// Those of them of which the changelog has yet to be told.
+    untold: Vec<CompactString>,
+    /// Accounts of which the changelog says that they are gone: once nobody reads again what lies
+    /// before these positions, it need not say that any more.
+    gone: HashMap<CompactString, Positions>,
+    /// In how many parts the largest record of an account was written, where it was too large for one.
+    parts: HashMap<CompactString, u16>,
     /// Whether a checkpoint was due when last asked.
     checkpoint_due: bool,
     /// The hashes of scorecards whose text the changelog holds.
@@ -143,16 +174,27 @@ pub struct Task<R> {
     ahead: HashMap<CompactString, Positions>,
 }
 
+/// What a task said of itself beside the offsets it committed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Noted {
+    /// Task time.
+    pub now: EventTime,
+    /// Up to this task time everything was decided that time alone decides.
+    pub handled_to: EventTime,
+    /// Whether readers had yet to be shown what time alone has made of some accounts.
+    pub unshown: bool,
+}
+
 /// A task on its way from its accounts' records to the committed offsets.
 struct Replay {
     /// By feed: where it ends.
     until: Vec<i64>,
-    /// By slot: what the account has seen, and its task time then.
-    seen: Vec<(Positions, EventTime)>,
+    /// By slot: what the account has seen.
+    seen: Vec<Positions>,
     /// Task time of what has been replayed so far.
     now: EventTime,
-    /// Task time at the end, where it is known.
-    ends_at: Option<EventTime>,
+    /// What is known of its end.
+    noted: Option<Noted>,
     /// Task time when the marker was written.
     written_at: EventTime,
     /// Where it began.
@@ -244,7 +286,12 @@ impl<R: InputRecord> Task<R> {
             moved: false,
             publishes: false,
             stirred: false,
+            behind: false,
             checkpoints,
+            forgotten: Vec::new(),
+            untold: Vec::new(),
+            gone: HashMap::new(),
+            parts: HashMap::new(),
             checkpoint_due: false,
             cards_written: Vec::new(),
             marker: None,
@@ -255,15 +302,16 @@ impl<R: InputRecord> Task<R> {
     }
 
     /// A task that goes on with the accounts of an earlier life. It is given to
-    /// [`Task::replay`] until it stands at the committed offsets, whose task time is `now`.
+    /// [`Task::replay`] until it stands at the committed offsets, which it left `noted`; `None` where
+    /// nobody knows what it was like there.
     pub fn restored(
         partition: i32,
         settings: Arc<TaskSettings>,
         restored: Restored,
         resumptions: &[Resumption],
-        now: Option<EventTime>,
+        noted: Option<Noted>,
     ) -> Task<R> {
-        let Restored { engine, rules, cards, marker, seen, unreported } = restored;
+        let Restored { engine, rules, cards, marker, seen, gone, parts, unreported } = restored;
         let start: Vec<(Source, i64)> =
             resumptions.iter().map(|from| (from.source, from.replay_from)).collect();
         let publish_from = EventTime::from_millis(marker.publish_from);
@@ -272,6 +320,7 @@ impl<R: InputRecord> Task<R> {
         let rules = Arc::clone(task.engine.rules());
         task.engine = engine;
         task.cards_written = cards;
+        (task.gone, task.parts) = (gone, parts);
         task.publishes = marker.now >= marker.publish_from;
         let until = |feed: &Feed<R>| {
             let from = resumptions.iter().find(|from| from.source == feed.source);
@@ -282,7 +331,7 @@ impl<R: InputRecord> Task<R> {
             until: task.feeds.iter().map(until).collect(),
             seen,
             now: positions_at,
-            ends_at: now,
+            noted,
             written_at: EventTime::from_millis(marker.now),
             started: (task.positions(), positions_at),
             rules,
@@ -315,7 +364,7 @@ impl<R: InputRecord> Task<R> {
             match self.next_to_replay(&replay) {
                 ToReplay::Record(index) => {
                     let (record, time) = self.pop(index);
-                    let time = replay.ends_at.map_or(time, |end| time.min(end));
+                    let time = replay.noted.map_or(time, |noted| time.min(noted.now));
                     replay.now = replay.now.max(time);
                     replay.records += 1;
                     self.take_again(index, &record, time, &replay, routing)?;
@@ -358,15 +407,14 @@ impl<R: InputRecord> Task<R> {
         let limits = &self.settings.limits;
         let decoded = event::decode(source, record.key(), record.value(), record_time, limits);
         let (Ok(event), Some(key)) = (decoded, record.key()) else { return Ok(()) };
-        if !routing.check(source, key, self.partition)? {
+        if !self.belongs_here(&event, key, routing)? {
             return Ok(());
         }
         let slot = self.engine.find(&event.account_id);
         let seen = slot.and_then(|slot| replay.seen.get(slot as usize));
-        match seen {
-            Some((positions, _)) if record.offset() < positions[source as usize] => {}
-            Some((_, at)) => self.engine.replay(&event, replay.now.max(*at)),
-            None => self.engine.replay(&event, replay.now),
+        match seen.or_else(|| self.gone.get(event.account_id.as_ref())) {
+            Some(positions) if record.offset() < positions[source as usize] => {}
+            _ => self.engine.replay(&event, replay.now),
         }
         Ok(())
     }
@@ -377,15 +425,19 @@ impl<R: InputRecord> Task<R> {
             feed.next = feed.next.max(*until);
         }
         let positions = self.positions();
-        for ((seen, _), slot) in replay.seen.iter().zip(0..) {
+        for (seen, slot) in replay.seen.iter().zip(0..) {
             if seen.iter().zip(&positions).any(|(seen, stands)| seen > stands) {
                 self.ahead.insert(self.engine.account_id(slot).clone(), *seen);
             }
         }
-        let ends_at = replay.ends_at.unwrap_or(replay.now.max(replay.written_at));
-        let kept_at =
-            |slot: u32| replay.seen.get(slot as usize).map_or(EventTime::MIN, |(_, at)| *at);
-        self.engine.thaw(ends_at, self.publish_from, kept_at);
+        let noted = replay.noted.unwrap_or_else(|| {
+            let now = replay.now.max(replay.written_at);
+            Noted { now, handled_to: now, unshown: false }
+        });
+        self.engine.thaw(noted.handled_to, noted.now, self.publish_from);
+        if noted.unshown {
+            self.engine.touch_all();
+        }
         self.engine.change_rules(replay.rules);
         self.collect_verdicts();
         let (positions, at) = replay.started;
@@ -399,9 +451,33 @@ impl<R: InputRecord> Task<R> {
 
     /// Has what has changed since the task stood at `positions` written in time.
     fn note_changes(&mut self, positions: Positions, at: EventTime, now: EventTime) {
+        let forgotten: Vec<_> = self.engine.drain_forgotten().collect();
+        for (slot, account_id) in forgotten {
+            self.note_forgotten(slot, account_id);
+        }
         let mut changed = Vec::new();
         self.engine.drain_changed(|slot, change| changed.push((slot, change == Change::Verdict)));
         self.checkpoints.note(changed.into_iter(), positions, at, now);
+    }
+
+    /// Has nothing left anywhere of an account that had this slot.
+    fn note_forgotten(&mut self, slot: Option<u32>, account_id: CompactString) {
+        if let Some(slot) = slot {
+            self.checkpoints.forget(slot);
+        }
+        self.scores.forget(&account_id);
+        self.judged.remove(&account_id);
+        self.ahead.remove(&account_id);
+        self.write(OutputRecord {
+            topic: OutputTopic::Scores,
+            partition: None,
+            key: Some(account_id.as_bytes().to_vec()),
+            value: None,
+            headers: Vec::new(),
+            timestamp: None,
+        });
+        self.untold.push(account_id.clone());
+        self.forgotten.push(account_id);
     }
 
     /// The first offset of each topic that has not been processed; 0 where none is read.
@@ -474,8 +550,10 @@ impl<R: InputRecord> Task<R> {
         self.moved |= feed.next != next_before;
     }
 
-    /// Takes up to `budget` records in record-time order across the topics and moves task time.
-    /// `now` is wall time, for the checkpoints. Returns how many it took.
+    /// Takes up to `budget` records in record-time order across the topics and moves task time. While
+    /// events come as they happen it looks at no more than `looks` accounts because of time alone, so
+    /// that none has to wait for all; the others' turn comes with later calls. `now` is wall time,
+    /// for the checkpoints. Returns how many it took.
     ///
     /// # Errors
     /// When the topics' keys follow different hashes.
@@ -484,8 +562,11 @@ impl<R: InputRecord> Task<R> {
         ends: &EndOffsets,
         routing: &Routing,
         budget: usize,
+        looks: usize,
         now: EventTime,
     ) -> Result<usize, RoutingError> {
+        self.behind = self.feeds.iter().any(|feed| self.room(feed.source) == 0);
+        let mut looks = if self.behind { usize::MAX } else { looks };
         let (stood_at, stood_when) = (self.positions(), self.engine.now());
         // Looked up once: a worker's answer is about all its inputs.
         let own_ends: Vec<Option<End>> = self.feeds.iter().map(|f| self.end_of(f, ends)).collect();
@@ -502,7 +583,7 @@ impl<R: InputRecord> Task<R> {
             feed.warmed -= 1;
             let (record, time) = self.pop(index);
             self.moved = true;
-            self.engine.advance_to(time);
+            self.engine.advance_within(time, &mut looks);
             self.take(source, &record, time, routing)?;
             self.collect_verdicts();
             taken += 1;
@@ -510,11 +591,19 @@ impl<R: InputRecord> Task<R> {
         if self.settings.task_time == TaskTime::Wall && self.is_caught_up(&own_ends) {
             // Silence changes scores long before it changes a band.
             self.stirred |= self.engine.next_deadline().is_some_and(|at| at <= ends.asked_at);
-            self.engine.advance_to(ends.asked_at);
-            self.collect_verdicts();
+            self.engine.advance_within(ends.asked_at, &mut looks);
+        } else if self.has_open_deadlines() {
+            self.stirred = true;
+            self.engine.advance_within(self.engine.now(), &mut looks);
         }
+        self.collect_verdicts();
         self.note_changes(stood_at, stood_when, now);
         Ok(taken)
+    }
+
+    /// Whether time alone has more to say than there was time for.
+    pub fn has_open_deadlines(&self) -> bool {
+        self.engine.handled_to() < self.engine.now()
     }
 
     /// Goes over to other rules; what changes with them goes out with the next commit.
@@ -588,8 +677,8 @@ impl<R: InputRecord> Task<R> {
         let record_time = record.timestamp().unwrap_or(time);
         let limits = &self.settings.limits;
         let decoded = event::decode(source, record.key(), record.value(), record_time, limits);
-        let routed = match record.key() {
-            Some(key) if decoded.is_ok() => routing.check(source, key, self.partition)?,
+        let routed = match (record.key(), &decoded) {
+            (Some(key), Ok(event)) => self.belongs_here(event, key, routing)?,
             _ => true,
         };
         match decoded {
@@ -613,6 +702,19 @@ impl<R: InputRecord> Task<R> {
             }
         }
         Ok(())
+    }
+
+    /// Whether a key is where its topic's others are. An account is forgotten wherever it is told.
+    fn belongs_here(
+        &self,
+        event: &Event<'_>,
+        key: &[u8],
+        routing: &Routing,
+    ) -> Result<bool, RoutingError> {
+        if let Body::Forget = event.body {
+            return Ok(true);
+        }
+        routing.check(event.body.source(), key, self.partition)
     }
 
     fn collect_verdicts(&mut self) {
@@ -743,7 +845,11 @@ impl<R: InputRecord> Task<R> {
         }
         let mut reports = 0;
         let mut touched = Vec::new();
-        self.engine.drain_touched(|snapshot| touched.push(snapshot));
+        let shown_max = match self.behind {
+            true => usize::MAX,
+            false => SHOWN_PER_COMMIT_MAX.max(self.judged.len()),
+        };
+        self.engine.drain_touched(shown_max, |snapshot| touched.push(snapshot));
         for snapshot in touched {
             if shown(&snapshot) {
                 continue;
@@ -789,6 +895,7 @@ impl<R: InputRecord> Task<R> {
             self.write(self.changelog_record(GUARD_KEY.to_vec(), value));
             records += 1;
         }
+        records += self.write_gone(&stamp);
         while let Some(slot) = self.checkpoints.take_decided() {
             bytes += self.write_account(slot, &stamp);
             records += 1;
@@ -810,7 +917,50 @@ impl<R: InputRecord> Task<R> {
         if records > 0 || (is_behind && is_old) {
             self.write_marker(positions, positions_at, routing);
             self.marker_at = now;
+            self.bury_gone(positions);
         }
+    }
+
+    /// Adds that accounts are gone, with the positions before which nothing is theirs: whoever reads
+    /// their events again is not to take them for new accounts. Returns how many records it took.
+    fn write_gone(&mut self, stamp: &Stamp) -> usize {
+        let mut records = 0;
+        for account_id in std::mem::take(&mut self.untold) {
+            let key = account_id.as_bytes();
+            for number in 0..self.parts.remove(&account_id).unwrap_or(0) {
+                self.write(self.changelog_tombstone(part_key(key, number)));
+                records += 1;
+            }
+            if let Some(slot) = self.engine.find(&account_id) {
+                // Known again already: its record says from where on.
+                self.checkpoints.forget(slot);
+                self.write_account(slot, stamp);
+            } else {
+                let gone = snapshot::seal(key, &KeptGone::new(stamp));
+                let value = [&[GONE], &*gone].concat();
+                self.write(self.changelog_record(key.to_vec(), value));
+                self.gone.insert(account_id, stamp.positions);
+            }
+            records += 1;
+        }
+        records
+    }
+
+    /// Adds a tombstone for every account that is gone, where everything before `positions` is read
+    /// no more.
+    fn bury_gone(&mut self, positions: Positions) {
+        let is_over = |gone: &Positions| gone.iter().zip(&positions).all(|(gone, now)| gone <= now);
+        let over = self.gone.extract_if(|_, gone| is_over(gone));
+        let over: Vec<CompactString> = over.map(|(account_id, _)| account_id).collect();
+        for account_id in over {
+            if self.engine.find(&account_id).is_none() {
+                self.write(self.changelog_tombstone(account_id.as_bytes().to_vec()));
+            }
+        }
+    }
+
+    fn changelog_tombstone(&self, key: Vec<u8>) -> OutputRecord {
+        OutputRecord { value: None, ..self.changelog_record(key, Vec::new()) }
     }
 
     /// Adds the text of every scorecard in force that the changelog does not hold; returns how many
@@ -835,11 +985,17 @@ impl<R: InputRecord> Task<R> {
 
     fn write_account(&mut self, slot: u32, stamp: &Stamp) -> usize {
         let account_id = self.engine.account_id(slot).clone();
+        let stamp = &Stamp { at: self.engine.account_time(slot), ..*stamp };
         let unreported = self.scores.waiting.contains(&account_id);
         let key = account_id.as_bytes();
         let value = snapshot::seal(key, &self.engine.keep(slot, stamp, unreported));
         let bytes = value.len();
-        for (key, value) in entries(key, value, self.settings.changelog_bytes_max) {
+        let entries = entries(key, value, self.settings.changelog_bytes_max);
+        if entries.len() > 1 {
+            let parts = self.parts.entry(account_id.clone()).or_default();
+            *parts = (*parts).max(entries.len() as u16 - 1);
+        }
+        for (key, value) in entries {
             self.write(self.changelog_record(key, value));
         }
         bytes
@@ -923,6 +1079,8 @@ impl<R: InputRecord> Task<R> {
             owner: self.settings.owner.clone(),
             from: self.publish_from.as_millis(),
             came: self.engine.guard_came().unwrap_or_default(),
+            open_after: self.has_open_deadlines().then(|| self.engine.handled_to().as_millis()),
+            unshown: self.engine.has_touched(),
         };
         serde_json::to_string(&note).expect("numbers and a string always become JSON")
     }
@@ -932,11 +1090,16 @@ impl<R: InputRecord> Task<R> {
         self.commits += 1;
         self.committed_offsets = std::mem::take(&mut self.tried_offsets);
         self.moved = false;
-        self.stirred = false;
+        self.stirred = self.engine.has_touched();
         self.outputs.clear();
         self.outputs_bytes = 0;
         self.judged.clear();
         std::mem::take(&mut self.snapshots)
+    }
+
+    /// The accounts that were forgotten with the last commit.
+    pub fn drain_forgotten(&mut self) -> impl Iterator<Item = CompactString> {
+        self.forgotten.drain(..)
     }
 
     /// Records rejected since the last call, for the metrics.
@@ -988,6 +1151,13 @@ impl ScoreLog {
 
     fn is_due(&self, now: EventTime) -> bool {
         self.due.first().is_some_and(|(at, _)| *at <= now)
+    }
+
+    fn forget(&mut self, account_id: &CompactString) {
+        self.published_at.remove(account_id);
+        if self.waiting.remove(account_id) {
+            self.due.retain(|(_, waiting)| waiting != account_id);
+        }
     }
 
     /// Has an account's report go out as soon as there is room for it.

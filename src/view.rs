@@ -60,6 +60,11 @@ impl View {
         hidden
     }
 
+    /// Shows nothing of an account any more: it was forgotten.
+    pub fn forget(&self, account_id: &str) {
+        self.accounts.remove(account_id);
+    }
+
     /// What is shown of an account.
     pub fn snapshot(&self, account_id: &str) -> Option<Snapshot> {
         self.accounts.get(account_id).map(|seen| seen.snapshot.clone())

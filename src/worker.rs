@@ -29,6 +29,9 @@ use crate::view::{Condition, View};
 
 /// Records a task takes before the next one has its turn.
 const TURN_RECORDS: usize = 4_096;
+/// Accounts looked at in a turn because of time alone, while events come as they happen: a few
+/// milliseconds' work, or some ten where all of them change their bands.
+const TURN_LOOKS: usize = 1_000;
 /// Outputs that wait in memory before a commit is due whatever the interval.
 const OUTPUTS_WAITING_MAX: usize = 20_000;
 /// The same in bytes: dead letters may be large.
@@ -290,6 +293,9 @@ impl<B: Broker> Worker<B> {
     /// Short enough to see a stop and a due commit in time.
     fn poll_timeout(&self) -> Duration {
         if self.arriving.front().is_some_and(|arriving| arriving.restore.is_some()) {
+            return Duration::ZERO;
+        }
+        if self.tasks.values().any(|assigned| assigned.task.has_open_deadlines()) {
             return Duration::ZERO;
         }
         if self.is_dirty() { Duration::from_millis(10) } else { NAP }
@@ -590,14 +596,11 @@ impl<B: Broker> Worker<B> {
         self.rules_unsure = true;
         let task = &mut assigned.task;
         // The last try may have come through without anybody hearing of it.
-        let news =
-            if !task.tried_offsets().is_empty() && stands_at(&committed, task.tried_offsets()) {
-                task.committed()
-            } else if stands_at(&committed, task.committed_offsets()) {
-                Vec::new()
-            } else {
-                return Ok(());
-            };
+        let came_through =
+            !task.tried_offsets().is_empty() && stands_at(&committed, task.tried_offsets());
+        if !came_through && !stands_at(&committed, task.committed_offsets()) {
+            return Ok(());
+        }
         // What it had taken and could not commit before it was parked is in it still.
         let earliest = &self.arriving[place].earliest;
         let accepted_at = |(input, committed): &(Input, Option<&Committed>)| {
@@ -611,8 +614,11 @@ impl<B: Broker> Worker<B> {
         if !ahead.is_empty() {
             self.broker.accept(&ahead)?;
         }
-        for snapshot in shown.into_iter().chain(news) {
+        for snapshot in shown {
             self.shared.view.show(partition, snapshot);
+        }
+        if came_through {
+            publish(&self.shared.view, partition, task);
         }
         info!(worker = self.number, partition, "task resumed where it was");
         self.tasks.insert(partition, assigned);
@@ -653,6 +659,7 @@ impl<B: Broker> Worker<B> {
         let Some(ends) = &self.ends else { return Ok(0) };
         let mut fetched = Vec::new();
         let mut taken = 0;
+        let looks = TURN_LOOKS / self.tasks.len().max(1) + 1;
         let live = self.tasks.values_mut().filter(|assigned| !assigned.task.is_replaying());
         for Assigned { task, counted } in live {
             let inputs: Vec<Input> = task.inputs().collect();
@@ -665,7 +672,7 @@ impl<B: Broker> Worker<B> {
                 }
             }
             let now = self.shared.clock.now();
-            taken += task.work(ends, &self.shared.routing, TURN_RECORDS, now)?;
+            taken += task.work(ends, &self.shared.routing, TURN_RECORDS, looks, now)?;
             task.note_time(now);
             for (source, reason) in task.drain_rejected() {
                 self.shared.metrics.add_rejected(source, reason);
@@ -873,6 +880,9 @@ impl<B: Broker> Worker<B> {
 
 /// The commit is known to have succeeded: readers may see it.
 fn publish<R: InputRecord>(view: &View, partition: i32, task: &mut Task<R>) {
+    for account_id in task.drain_forgotten() {
+        view.forget(&account_id);
+    }
     for snapshot in task.committed() {
         view.show(partition, snapshot);
     }

@@ -235,6 +235,31 @@ fn how_often_time_moves_and_who_asks_changes_nothing() {
 }
 
 #[test]
+fn deadlines_left_open_while_events_go_on_change_nothing() {
+    check(150, cases_with_alerts(1..=5, 60), |case| {
+        let end = case.arrivals.last().map_or(0, |arrival| arrival.record_time_ms) + 60 * DAY_MS;
+        let mut steps = case.choices.iter().cycle().map(|byte| usize::from(*byte));
+        let run = |looks: &mut dyn FnMut() -> usize| -> Result<judge::Judged, String> {
+            let mut engine = judge::Judged::new(&case.card);
+            for arrival in &case.arrivals {
+                engine.feed_after(arrival, looks())?;
+            }
+            engine.advance_to(end);
+            Ok(engine)
+        };
+        let mut all_first = run(&mut || usize::MAX)?;
+        let mut in_slices = run(&mut || steps.next().unwrap_or(0) % 3)?;
+        judge::same("reports", &all_first.reports(), &in_slices.reports())?;
+        for account_id in all_first.account_ids() {
+            let (one, other) =
+                (all_first.verdicts_of(&account_id), in_slices.verdicts_of(&account_id));
+            judge::same(&account_id, &one, &other)?;
+        }
+        Ok(())
+    });
+}
+
+#[test]
 fn accounts_do_not_influence_each_other() {
     check(200, cases(40), |case| {
         let end = case.arrivals.last().map_or(0, |arrival| arrival.record_time_ms) + 40 * DAY_MS;

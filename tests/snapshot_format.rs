@@ -160,7 +160,7 @@ fn an_account_of_version_1_is_read_as_it_was_written() {
     let mut restored = empty_engine();
     restored.put_back("acme", kept).expect("as it was written");
     let now = stamp().at;
-    restored.thaw(now, EventTime::from_millis(0), |_| EventTime::MIN);
+    restored.thaw(now, now, EventTime::from_millis(0));
 
     // What it says now, and what it does next.
     let mut later = Vec::new();

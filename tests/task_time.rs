@@ -1,13 +1,16 @@
 //! Task time and the merge of a task's topics, on records in memory: no broker, no waiting.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use barometer::broker::{End, EndOffsets, Fetched, Input, InputRecord, OutputTopic};
+use barometer::broker::{
+    Committed, End, EndOffsets, Fetched, Input, InputRecord, OutputRecord, OutputTopic, Processed,
+};
 use barometer::engine::event::{DecodeLimits, Source};
 use barometer::engine::rules::Rules;
 use barometer::engine::scorecard::Scorecard;
 use barometer::engine::time::{EventTime, Span};
+use barometer::restore::Restore;
 use barometer::routing::Routing;
 use barometer::task::{Task, TaskSettings, TaskTime};
 use serde_json::{Value, json};
@@ -65,6 +68,8 @@ fn hour(hours: i64) -> EventTime {
 /// A task with its topics as a broker would hold them.
 struct Bench {
     task: Task<Stored>,
+    settings: Arc<TaskSettings>,
+    rules: Arc<Rules>,
     routing: Routing,
     /// How many records each topic has, and how many of them a reader may see.
     topics: BTreeMap<Source, (i64, i64)>,
@@ -91,8 +96,12 @@ impl Bench {
         };
         let rules = Arc::new(Rules::one(Arc::new(parsed.scorecard)));
         let start = SOURCES.map(|source| (source, 0));
+        let settings = Arc::new(settings);
+        let (own, same) = (Arc::clone(&settings), Arc::clone(&rules));
         Bench {
-            task: Task::new(0, Arc::new(settings), rules, &start, EventTime::MIN, 0),
+            task: Task::new(0, own, same, &start, EventTime::MIN, 0),
+            settings,
+            rules,
             routing: Routing::new(1, None, names),
             topics: SOURCES.map(|source| (source, (0, 0))).into(),
         }
@@ -139,14 +148,57 @@ impl Bench {
 
     /// Works after a question asked at `asked_at` was answered by the topics as they are.
     fn work(&mut self, asked_at: EventTime) -> usize {
+        self.work_with(asked_at, usize::MAX)
+    }
+
+    /// The same with at most `looks` accounts looked at because of time alone.
+    fn work_with(&mut self, asked_at: EventTime, looks: usize) -> usize {
         let ends = self.topics.iter().map(|(source, (high, stable))| End {
             input: Input { source: *source, partition: 0 },
             stable: *stable,
             high: *high,
         });
         let ends = EndOffsets { asked_at, ends: ends.collect() };
-        let taken = self.task.work(&ends, &self.routing, 1_000, asked_at);
+        let taken = self.task.work(&ends, &self.routing, 10_000, looks, asked_at);
         taken.expect("one partition has no misrouted keys")
+    }
+
+    /// `count` accounts that have each been used once, at hour 0.
+    fn fleet(&mut self, count: usize) {
+        for first in (0..count).step_by(1_000) {
+            let records: Vec<Stored> = (first..count.min(first + 1_000))
+                .map(|n| self.usage(&format!("a{n}"), hour(0)))
+                .collect();
+            self.fetch(Source::Usage, &records, hour(0));
+            self.work(hour(0));
+        }
+    }
+
+    /// Commits at wall time `now`: what was written.
+    fn commit(&mut self, now: EventTime) -> Vec<OutputRecord> {
+        self.task.prepare(now, &self.routing, |_| false);
+        let outputs = self.task.outputs().to_vec();
+        self.task.committed();
+        outputs
+    }
+
+    /// The process ends, and another one goes on from what was written.
+    fn crash(&mut self, changelog: &[OutputRecord]) {
+        let committed = self.task.committed_offsets().iter().map(|processed| {
+            let Processed { input, offset, metadata } = processed.clone();
+            (input, Some(Committed { offset, metadata }))
+        });
+        let committed: Vec<(Input, Option<Committed>)> = committed.collect();
+        let mut restore = Restore::new(0, Arc::clone(&self.settings), Arc::clone(&self.rules));
+        for record in changelog.iter().filter(|record| record.topic == OutputTopic::Changelog) {
+            let (key, value) = (record.key.clone().unwrap(), record.value.clone().unwrap());
+            let stored = Stored { offset: 0, timestamp: hour(0), key, value };
+            restore.take(&stored).expect("state as it was written");
+        }
+        let restored = restore.finish(&committed, |_| 0, None, EventTime::MIN, &self.routing);
+        self.task = restored.expect("state and offsets fit together").0;
+        let done = self.task.replay(&self.routing, 10, hour(0)).expect("one partition");
+        assert!(done.is_some(), "everything had been written");
     }
 
     fn now(&self) -> EventTime {
@@ -303,4 +355,79 @@ fn with_record_time_alone_a_record_younger_than_the_question_waits_for_the_next(
     assert_eq!(bench.work(hour(3)), 0);
     bench.topics.insert(Source::Usage, (1, 1));
     assert_eq!(bench.work(hour(3)), 1);
+}
+
+#[test]
+fn an_event_does_not_wait_for_the_deadlines_of_all_accounts() {
+    let mut bench = Bench::new(TaskTime::Wall);
+    bench.fleet(500);
+    for source in SOURCES {
+        bench.reach_end(source, hour(0));
+    }
+    bench.commit(hour(0));
+    // Silent for two days and an hour, all of them, when another account is used.
+    let event = bench.usage("late", hour(50));
+    bench.fetch(Source::Usage, &[event], hour(50));
+    assert_eq!(bench.work_with(hour(50), 10), 1, "taken at once");
+    assert!(bench.task.has_open_deadlines());
+    let mut turns = 1;
+    while bench.task.has_open_deadlines() {
+        assert!(bench.commit(hour(50)).len() < 50, "a commit has a turn's work in it, not all");
+        bench.work_with(hour(50), 10);
+        turns += 1;
+    }
+    // Two looks at each at least: the score falls after two days, and an hour later the band.
+    assert!(turns >= 500 * 2 / 10, "{turns} turns");
+    assert_eq!(bench.now(), hour(50));
+}
+
+#[test]
+fn what_overtook_the_deadlines_of_others_changes_none_of_them() {
+    let run = |looks: usize| {
+        let mut bench = Bench::new(TaskTime::Wall);
+        bench.fleet(300);
+        for source in SOURCES {
+            bench.reach_end(source, hour(0));
+        }
+        // Just before, just after and long after the band changes at hour 49.
+        for at in [48, 49, 50, 100] {
+            let event = bench.usage(&format!("a{at}"), hour(at));
+            bench.fetch(Source::Usage, &[event], hour(at));
+            bench.work_with(hour(at), looks);
+        }
+        while bench.task.has_open_deadlines() {
+            bench.work_with(hour(100), looks);
+        }
+        let mut changes = bench.changes();
+        changes.sort_by(|a, b| a.partial_cmp(b).unwrap());
+        changes
+    };
+    assert_eq!(run(usize::MAX), run(7));
+}
+
+#[test]
+fn a_crash_amid_a_burst_of_deadlines_leaves_no_account_without_its_report() {
+    let mut bench = Bench::new(TaskTime::Wall);
+    bench.fleet(2_500);
+    for source in SOURCES {
+        bench.reach_end(source, hour(0));
+    }
+    bench.task.write_all();
+    let mut written = Vec::new();
+    while bench.task.is_dirty() {
+        written.extend(bench.commit(hour(0)));
+    }
+    // Every score falls, and no band yet: that takes another hour.
+    bench.work(hour(48));
+    let first = bench.commit(hour(48));
+    written.extend_from_slice(&first);
+    bench.crash(&written);
+    let mut reported: BTreeSet<Vec<u8>> = BTreeSet::new();
+    let mut outputs = first;
+    while !outputs.is_empty() {
+        let scores = outputs.iter().filter(|record| record.topic == OutputTopic::Scores);
+        reported.extend(scores.map(|record| record.key.clone().unwrap()));
+        outputs = if bench.task.is_dirty() { bench.commit(hour(48)) } else { Vec::new() };
+    }
+    assert_eq!(reported.len(), 2_500);
 }

@@ -5,6 +5,7 @@ mod check;
 mod compare;
 mod demo;
 mod explain;
+mod forget;
 mod generate;
 mod init;
 mod line;
@@ -60,6 +61,8 @@ enum Command {
     Backtest(backtest::BacktestArgs),
     /// Explains one account's score: its parts, what moved it, what would lift it
     Explain(explain::ExplainArgs),
+    /// Has everything erased that is kept of an account
+    Forget(forget::ForgetArgs),
     /// Runs the tests that stand in scorecards, or in files of their own
     Test(test::TestArgs),
     /// Names the scorecards that come with the product
@@ -101,6 +104,7 @@ pub fn main() -> ExitCode {
         Command::Backtest(args) => backtest::backtest(&args),
         Command::Compare(args) => compare::compare(&args),
         Command::Explain(args) => explain::explain(&args),
+        Command::Forget(args) => forget::forget(&args),
         Command::Init(args) => init::init(&args),
         Command::Test(args) => test::test(&args),
         Command::Scorecards(args) => scorecards::scorecards(&args),

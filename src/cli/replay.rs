@@ -155,9 +155,15 @@ impl<W: Write> Replay<W> {
     fn take(&mut self, record: &Record<'_>, strict: bool) -> Result<(), Stop> {
         match record.decode(&DecodeLimits::default()) {
             Ok(event) => {
-                let key = event.account_id.as_bytes();
-                let partition = Partitioner::Murmur2.partition(key, self.engines.len() as i32);
-                self.engines[partition as usize].handle_event(&event);
+                let engine = match self.engines.as_mut_slice() {
+                    [engine] => engine,
+                    engines => {
+                        let key = event.account_id.as_bytes();
+                        let partition = Partitioner::Murmur2.partition(key, engines.len() as i32);
+                        &mut engines[partition as usize]
+                    }
+                };
+                engine.handle_event(&event);
                 Ok(())
             }
             Err(error) => {
@@ -173,6 +179,10 @@ impl<W: Write> Replay<W> {
     }
 
     fn print_verdicts(&mut self) -> Result<(), Stop> {
+        // As after nearly every record.
+        if self.engines.iter().all(Engine::is_silent) {
+            return Ok(());
+        }
         let mut verdicts: Vec<Verdict> = Vec::new();
         for engine in &mut self.engines {
             verdicts.extend(std::iter::from_fn(|| engine.poll_verdict()));

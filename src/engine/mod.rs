@@ -22,7 +22,7 @@ pub mod verdict;
 pub mod wording;
 pub mod yaml;
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::hint::black_box;
 use std::sync::Arc;
 
@@ -36,7 +36,7 @@ use self::outage::{Clocks, GUARDED, Guard, KeptGuard, OperatorAlert};
 use self::report::Snapshot;
 use self::rules::{RuleSet, Rules};
 use self::score::{Breakdown, MeasureScore, MeasureStatus};
-use self::scorecard::{AlertKind, Scorecard};
+use self::scorecard::{AlertKind, Scorecard, StoreSet};
 use self::snapshot::{KeptAccount, SnapshotError, Stamp, card_mark};
 use self::stats::{Stats, no_card_stats};
 use self::time::{EventTime, Span};
@@ -56,18 +56,28 @@ pub struct Engine {
     rules: Arc<Rules>,
     /// Verdicts of task times before this are taken in silence.
     publish_from: EventTime,
-    /// Task time, and what outages make of it.
+    /// Task time.
+    now: EventTime,
+    /// Every deadline up to here has been handled, and perhaps later ones too.
+    settled: EventTime,
+    /// The moment at which an account is looked at, and what outages make of it.
     clocks: Clocks,
     /// Watches for outages, where that is asked for.
     guard: Option<Box<Guard>>,
     operator_alerts: VecDeque<OperatorAlert>,
     /// Hash of the account's id, and its slot.
     slots: HashTable<(u64, u32)>,
+    /// Slots of forgotten accounts stay, and go to accounts that come later.
     accounts: Vec<Account>,
+    /// Slots that no account has.
+    vacant: Vec<u32>,
+    /// Accounts forgotten since the last call of [`Engine::drain_forgotten`], with the slots they had.
+    forgotten: Vec<(Option<u32>, CompactString)>,
     timers: Timers,
     verdicts: VecDeque<Verdict>,
-    /// Slots of accounts that may look different since the last drain, each once.
-    touched: Vec<u32>,
+    /// Slots of accounts that may look different since they were drained, those with a decision first.
+    /// One may be listed in both ways; its own mark says whether it still is to be drained.
+    touched: VecDeque<u32>,
     /// Slots of accounts that checkpoints do not hold as they are since the last drain, each once.
     changed: Vec<u32>,
     stats: Stats,
@@ -95,14 +105,25 @@ struct Account {
     published: Option<Published>,
     /// Verdicts published so far.
     sequence: u64,
+    /// The latest moment at which it was looked at.
+    looked_at: EventTime,
     /// At or before the next moment at which score or band can change without an event.
     deadline: EventTime,
     /// The account's earliest entry in the timers.
     queued: EventTime,
-    /// Whether the slot is in `touched`.
-    touched: bool,
+    touched: Touched,
     /// `None` if the slot is not in `changed`.
     change: Option<Change>,
+}
+
+/// Whether an account is in the engine's list of those that may look different.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Touched {
+    /// It is not, or in a place that counts no more.
+    No,
+    Listed,
+    /// Before those about which nothing was decided.
+    First,
 }
 
 /// What has become of an account since somebody last asked.
@@ -121,9 +142,11 @@ impl Change {
         match body {
             // Compaction may remove a profile's own record before anybody could replay it, and what
             // people say is not said again by a replay.
-            Body::Profile(_) | Body::ProfileGone | Body::Override(_) | Body::Feedback(_) => {
-                Change::Verdict
-            }
+            Body::Profile(_)
+            | Body::ProfileGone
+            | Body::Forget
+            | Body::Override(_)
+            | Body::Feedback(_) => Change::Verdict,
             Body::Usage(_) | Body::Ticket(_) | Body::Payment(_) | Body::Survey(_) => Change::State,
         }
     }
@@ -177,14 +200,18 @@ impl Engine {
             stats: Stats { cards: no_card_stats(&rules), ..Stats::default() },
             rules,
             publish_from,
+            now: EventTime::MIN,
+            settled: EventTime::MIN,
             clocks: Clocks::default(),
             guard: None,
             operator_alerts: VecDeque::new(),
             slots: HashTable::new(),
             accounts: Vec::new(),
+            vacant: Vec::new(),
+            forgotten: Vec::new(),
             timers: Timers::default(),
             verdicts: VecDeque::new(),
-            touched: Vec::new(),
+            touched: VecDeque::new(),
             changed: Vec::new(),
             breakdown: Breakdown::default(),
             alert_steps: Vec::new(),
@@ -206,10 +233,11 @@ impl Engine {
     /// Judges every account by other rules from now on. Accounts whose card says the same as before
     /// notice nothing; the others are judged at once, and what changes is put down to the rules.
     pub fn change_rules(&mut self, rules: Arc<Rules>) {
+        self.settle();
         let old = std::mem::replace(&mut self.rules, rules);
         self.stats.cards = no_card_stats(&self.rules);
-        for slot in 0..self.accounts.len() {
-            let account = &mut self.accounts[slot];
+        for slot in self.taken_slots() {
+            let account = &mut self.accounts[slot as usize];
             let before = &old.sets()[account.set as usize];
             let chosen = self.rules.choose(account.aggregate.profile());
             account.set = chosen as u32;
@@ -218,19 +246,34 @@ impl Engine {
                 let stats = &mut self.stats.cards[chosen];
                 stats.note_account(account.band.current(), account.firing_set());
             } else {
-                self.change_card(slot as u32, before);
+                self.change_card(slot, before);
             }
         }
     }
 
     /// Task time.
     pub fn now(&self) -> EventTime {
-        self.clocks.now
+        self.now
+    }
+
+    /// Up to here everything has been decided that time alone decides: task time, unless
+    /// [`Engine::advance_within`] has left deadlines open.
+    pub fn handled_to(&self) -> EventTime {
+        match self.timers.next() {
+            Some(open) if open <= self.now => self.settled.max(open - Span::from_millis(1)),
+            _ => self.now,
+        }
     }
 
     /// How many accounts are known.
     pub fn account_count(&self) -> usize {
-        self.accounts.len()
+        self.accounts.len() - self.vacant.len()
+    }
+
+    /// The slots that accounts have.
+    fn taken_slots(&self) -> impl Iterator<Item = u32> + use<> {
+        let vacant: HashSet<u32> = self.vacant.iter().copied().collect();
+        (0..self.accounts.len() as u32).filter(move |slot| !vacant.contains(slot))
     }
 
     /// Counts since the start.
@@ -241,29 +284,47 @@ impl Engine {
     /// Moves task time forward, handling every deadline on the way at its own time and in order.
     /// A time before the present one changes nothing.
     pub fn advance_to(&mut self, now: EventTime) {
+        self.advance_within(now, &mut usize::MAX.clone());
+    }
+
+    /// The same, with at most `looks` accounts looked at, which counts down. The deadlines that are
+    /// left open are handled by later calls, at their own times all the same, and an account's own
+    /// before anything else becomes of it: each account is told the same, only not all in one row.
+    /// Nothing is left open across the end of an hour for which outages are watched.
+    pub fn advance_within(&mut self, now: EventTime, looks: &mut usize) {
         while let Some(guard) = &self.guard {
-            let look_at = guard.next_look(self.clocks.now, self.publish_from);
+            let look_at = guard.next_look(self.now, self.publish_from);
             if look_at > now {
                 break;
             }
             // An outage is noticed before anything falls by it.
-            self.advance_accounts(look_at - Span::from_millis(1));
-            self.clocks.now = look_at;
+            self.now = look_at - Span::from_millis(1);
+            self.settle();
+            self.now = look_at;
             self.look_for_outages();
         }
-        self.advance_accounts(now);
+        self.now = now.max(self.now);
+        self.handle_deadlines(looks);
+    }
+
+    /// Handles the deadlines that are still open.
+    fn settle(&mut self) {
+        self.handle_deadlines(&mut usize::MAX.clone());
     }
 
     fn look_for_outages(&mut self) {
         let Some(guard) = &mut self.guard else { return };
         let frozen_before = self.clocks.frozen();
+        self.clocks.now = self.now;
         let goes_on = guard.look(&mut self.clocks, self.publish_from, &mut self.operator_alerts);
         if goes_on {
-            for slot in 0..self.accounts.len() as u32 {
+            for slot in self.taken_slots() {
+                self.look_at_present(slot);
                 self.read_scored(slot);
                 self.judge(slot);
                 self.schedule(slot);
             }
+            self.settled = self.now;
         }
         self.note_outages();
         if self.clocks.frozen() != frozen_before {
@@ -280,24 +341,51 @@ impl Engine {
         self.operator_alerts.pop_front()
     }
 
-    fn advance_accounts(&mut self, now: EventTime) {
+    fn handle_deadlines(&mut self, looks: &mut usize) {
         let mut coming = [0; WARM_UP_MAX];
-        loop {
-            let count = self.timers.take_coming(now, &mut coming);
+        while *looks > 0 {
+            let count = self.timers.take_coming(self.now, &mut coming);
             self.warm_up_slots(&coming[..count], true);
-            let Some((at, slot)) = self.timers.pop_due(now) else { break };
+            let Some((at, slot)) = self.timers.pop_due(self.now) else {
+                self.settled = self.now;
+                return;
+            };
             let account = &mut self.accounts[slot as usize];
             if account.queued != at {
                 continue; // An earlier entry took this one's place.
             }
             account.queued = EventTime::MAX;
             if account.deadline <= at {
-                self.clocks.now = at.max(self.clocks.now);
+                *looks -= 1;
+                self.look_at(slot, at);
                 self.wake(slot);
             }
             self.schedule(slot);
         }
-        self.clocks.now = now.max(self.clocks.now);
+    }
+
+    /// Has the clock show `at`, or the moment at which the account was looked at last if that is later.
+    fn look_at(&mut self, slot: u32, at: EventTime) {
+        let account = &mut self.accounts[slot as usize];
+        account.looked_at = at.max(account.looked_at);
+        self.clocks.now = account.looked_at;
+    }
+
+    /// Handles those of the account's deadlines that are still open, and has the clock show the
+    /// present.
+    fn look_at_present(&mut self, slot: u32) {
+        while self.accounts[slot as usize].deadline <= self.now {
+            self.look_at(slot, self.accounts[slot as usize].deadline);
+            self.wake(slot);
+        }
+        self.look_at(slot, self.now);
+    }
+
+    /// Up to when everything has been decided about an account that time alone decides.
+    pub fn account_time(&self, slot: u32) -> EventTime {
+        let account = &self.accounts[slot as usize];
+        let all = if account.deadline <= self.now { self.handled_to() } else { self.now };
+        all.max(account.looked_at)
     }
 
     /// At or before the next moment at which time alone can change anything.
@@ -305,14 +393,18 @@ impl Engine {
         let look_at = self
             .guard
             .as_ref()
-            .map_or(EventTime::MAX, |guard| guard.next_look(self.clocks.now, self.publish_from));
+            .map_or(EventTime::MAX, |guard| guard.next_look(self.now, self.publish_from));
         let next = self.timers.next().unwrap_or(EventTime::MAX).min(look_at);
         (next < EventTime::MAX).then_some(next)
     }
 
     /// Takes an event that was learnt of at the present task time.
     pub fn handle_event(&mut self, event: &Event<'_>) {
+        if let Body::Forget = event.body {
+            return self.forget(&event.account_id);
+        }
         let Some((slot, created)) = self.slot_for(event) else { return };
+        self.look_at_present(slot);
         let account = &mut self.accounts[slot as usize];
         let plan = &self.rules.sets()[account.set as usize].plan;
         let source = event.body.source();
@@ -322,9 +414,9 @@ impl Engine {
         if let Some(guard) = &mut self.guard
             && applied != Applied::Duplicate
         {
-            guard.count(source, self.clocks.now);
+            guard.count(source, self.now);
         }
-        let (first_moved, count) = match applied {
+        let (first_moved, moved_stores, count) = match applied {
             Applied::Duplicate | Applied::Repeated => {
                 self.stats.duplicates[source as usize] += 1;
                 if applied == Applied::Repeated {
@@ -334,9 +426,13 @@ impl Engine {
                 return;
             }
             // Counted before; what depends on its details may move all the same.
-            Applied::Restated => (false, &mut self.stats.duplicates),
-            Applied::LateDropped { first_moved } => (first_moved, &mut self.stats.late_dropped),
-            Applied::Counted { first_moved } => (first_moved, &mut self.stats.counted),
+            Applied::Restated => (false, StoreSet::ALL, &mut self.stats.duplicates),
+            Applied::LateDropped { first_moved } => {
+                (first_moved, StoreSet::ALL, &mut self.stats.late_dropped)
+            }
+            Applied::Counted { first_moved, moved } => {
+                (first_moved, moved, &mut self.stats.counted)
+            }
         };
         count[source as usize] += 1;
         self.note_change(slot, Change::by(&event.body));
@@ -361,7 +457,8 @@ impl Engine {
             for nth in 0..fed {
                 let plan = &self.set_of(slot).plan;
                 let measure = plan.fed_by[source as usize][nth];
-                if plan.scored[measure] {
+                // Any other says what it said, and until when is in the deadline already.
+                if plan.scored[measure] && plan.moved_by[measure].meets(moved_stores) {
                     let (until, measure_moved) = self.read(slot, measure);
                     deadline = deadline.min(until);
                     moved |= measure_moved;
@@ -404,6 +501,11 @@ impl Engine {
         self.verdicts.pop_front()
     }
 
+    /// Whether there is nothing to poll for.
+    pub fn is_silent(&self) -> bool {
+        self.verdicts.is_empty() && self.operator_alerts.is_empty()
+    }
+
     /// Everything about one account at the present task time.
     pub fn snapshot(&mut self, account_id: &str) -> Option<Snapshot> {
         let slot = self.slot_of(account_id)?;
@@ -412,27 +514,42 @@ impl Engine {
 
     /// The ids of all accounts, in the order in which they were first seen.
     pub fn account_ids(&self) -> impl Iterator<Item = &str> {
-        self.accounts.iter().map(|account| account.id.as_str())
+        let ids = self.accounts.iter().map(|account| account.id.as_str());
+        ids.filter(|id| !id.is_empty())
     }
 
-    /// Snapshots of the accounts that may look different since the last call, each once.
-    pub fn drain_touched(&mut self, mut each: impl FnMut(Snapshot)) {
-        let mut touched = std::mem::take(&mut self.touched);
-        for slots in touched.chunks(WARM_UP_MAX) {
-            self.warm_up_slots(slots, true);
-            for slot in slots {
-                self.accounts[*slot as usize].touched = false;
+    /// Snapshots of up to `max` of the accounts that may look different since they were handed out
+    /// last, first those about which something was decided.
+    pub fn drain_touched(&mut self, max: usize, mut each: impl FnMut(Snapshot)) {
+        let mut slots = Vec::with_capacity(WARM_UP_MAX);
+        let mut left = max;
+        while left > 0 && !self.touched.is_empty() {
+            slots.clear();
+            while slots.len() < WARM_UP_MAX.min(left)
+                && let Some(slot) = self.touched.pop_front()
+            {
+                let touched = &mut self.accounts[slot as usize].touched;
+                if std::mem::replace(touched, Touched::No) != Touched::No {
+                    slots.push(slot);
+                }
+            }
+            left -= slots.len();
+            self.warm_up_slots(&slots, true);
+            for slot in &slots {
                 each(self.snapshot_of(*slot));
             }
         }
-        touched.clear();
-        self.touched = touched;
+    }
+
+    /// Whether [`Engine::drain_touched`] has anything left to hand out.
+    pub fn has_touched(&self) -> bool {
+        !self.touched.is_empty()
     }
 
     /// Has [`Engine::drain_touched`] hand out every account once more.
     pub fn touch_all(&mut self) {
-        for slot in 0..self.accounts.len() {
-            self.touch(slot as u32);
+        for slot in self.taken_slots() {
+            self.touch(slot);
         }
     }
 
@@ -508,6 +625,7 @@ impl Engine {
         kept: KeptAccount<'_>,
     ) -> Result<u32, SnapshotError> {
         let rules = Arc::clone(&self.rules);
+        let kept_at = kept.stamp().at;
         let own = rules.cards().position(|card| card_mark(&card.hash) == kept.card);
         let set = match own {
             Some(own) => own,
@@ -536,6 +654,7 @@ impl Engine {
         account.overriding = overriding.map(Box::new);
         account.published = published;
         account.sequence = kept.sequence;
+        account.looked_at = kept_at;
         Ok(slot)
     }
 
@@ -560,12 +679,14 @@ impl Engine {
     /// Takes an event again that was taken at `at` in an earlier life, and decides nothing. Only
     /// before [`Engine::thaw`].
     pub fn replay(&mut self, event: &Event<'_>, at: EventTime) {
+        if let Body::Forget = event.body {
+            return; // Whatever is known now has been learnt since.
+        }
         let Some((slot, _)) = self.slot_for(event) else { return };
+        self.look_at(slot, at);
         let account = &mut self.accounts[slot as usize];
         let plan = &self.rules.sets()[account.set as usize].plan;
-        let now = std::mem::replace(&mut self.clocks.now, at);
         let applied = account.aggregate.apply(event, plan, &self.clocks);
-        self.clocks.now = now;
         match applied {
             Applied::Duplicate => {}
             Applied::Repeated => self.note_change(slot, Change::State),
@@ -577,40 +698,36 @@ impl Engine {
     }
 
     /// Goes on at `now` with the accounts that were put back: reads every measure, and judges, which
-    /// by the rules they were kept under decides nothing new. An account that was `kept_at` a later
-    /// time rests until then. Decisions before `publish_from` are taken in silence.
-    pub fn thaw(
-        &mut self,
-        now: EventTime,
-        publish_from: EventTime,
-        kept_at: impl Fn(u32) -> EventTime,
-    ) {
+    /// by the rules they were kept under decides nothing new. Deadlines after `handled_to` are still
+    /// open, so each account stands where it was looked at last, if that is later than `handled_to`:
+    /// because of what it has seen since, or because it was kept ahead of the others. Decisions before
+    /// `publish_from` are taken in silence.
+    pub fn thaw(&mut self, handled_to: EventTime, now: EventTime, publish_from: EventTime) {
         self.publish_from = publish_from;
-        self.clocks.now = now.max(self.clocks.now);
+        self.now = now.max(self.now);
+        self.settled = handled_to.min(self.now);
         self.stats.cards = no_card_stats(&self.rules);
-        for account in &self.accounts {
+        for slot in self.taken_slots() {
+            let account = &self.accounts[slot as usize];
             let stats = &mut self.stats.cards[account.set as usize];
             stats.note_account(account.band.current(), account.firing_set());
         }
-        for slot in 0..self.accounts.len() as u32 {
-            if kept_at(slot) > self.clocks.now {
-                self.accounts[slot as usize].deadline = kept_at(slot);
-            } else {
-                self.read_scored(slot);
-                self.fill_breakdown(slot);
-                if let Some(alerts) = &mut self.accounts[slot as usize].alerts {
-                    alerts.go_on_with(self.breakdown.score, self.clocks.now);
-                }
-                self.judge_for(slot, Cause::Score, None);
+        for slot in self.taken_slots() {
+            self.look_at(slot, self.settled);
+            self.read_scored(slot);
+            self.fill_breakdown(slot);
+            if let Some(alerts) = &mut self.accounts[slot as usize].alerts {
+                alerts.go_on_with(self.breakdown.score, self.clocks.now);
             }
+            self.judge_for(slot, Cause::Score, None);
             self.schedule(slot);
         }
     }
 
     /// Snapshots of all accounts that [`Engine::drain_touched`] would not hand out.
     pub fn untouched(&mut self) -> Vec<Snapshot> {
-        let rest = |slot: &u32| !self.accounts[*slot as usize].touched;
-        let slots: Vec<u32> = (0..self.accounts.len() as u32).filter(rest).collect();
+        let rest = |slot: &u32| self.accounts[*slot as usize].touched == Touched::No;
+        let slots: Vec<u32> = self.taken_slots().filter(rest).collect();
         slots.into_iter().map(|slot| self.snapshot_of(slot)).collect()
     }
 
@@ -650,7 +767,7 @@ impl Engine {
         }
         let profile = match &event.body {
             // Nothing is known of the account, so there is no profile to forget.
-            Body::ProfileGone => return None,
+            Body::ProfileGone | Body::Forget => return None,
             Body::Profile(profile) => Some(&**profile),
             _ => None,
         };
@@ -658,11 +775,13 @@ impl Engine {
     }
 
     fn create(&mut self, account_id: &str, set: usize) -> u32 {
-        let slot = u32::try_from(self.accounts.len()).expect("memory ends before 2^32 accounts");
+        let slot = self.vacant.pop().unwrap_or_else(|| {
+            u32::try_from(self.accounts.len()).expect("memory ends before 2^32 accounts")
+        });
         let hash = xxh3_64(account_id.as_bytes());
         self.slots.insert_unique(hash, (hash, slot), |(hash, _)| *hash);
         let RuleSet { card, plan, .. } = &self.rules.sets()[set];
-        self.accounts.push(Account {
+        let account = Account {
             id: account_id.into(),
             set: set as u32,
             aggregate: Aggregate::new(plan),
@@ -672,13 +791,48 @@ impl Engine {
             alerts: (!card.alerts.is_empty()).then(|| Box::new(AlertBook::new())),
             published: None,
             sequence: 0,
+            looked_at: EventTime::MIN,
             deadline: EventTime::MAX,
             queued: EventTime::MAX,
-            touched: false,
+            touched: Touched::No,
             change: None,
-        });
+        };
+        match self.accounts.get_mut(slot as usize) {
+            Some(vacant) => *vacant = account,
+            None => self.accounts.push(account),
+        }
         self.stats.cards[set].note_account(None, 0);
         slot
+    }
+
+    /// Forgets everything about an account, without another word on it.
+    fn forget(&mut self, account_id: &str) {
+        let slot = self.slot_of(account_id);
+        // Where nothing is known somebody else may still hold something: all are told.
+        self.forgotten.push((slot, account_id.into()));
+        let Some(slot) = slot else { return };
+        let hash = xxh3_64(account_id.as_bytes());
+        if let Ok(entry) = self.slots.find_entry(hash, |(_, known)| *known == slot) {
+            entry.remove();
+        }
+        let account = &mut self.accounts[slot as usize];
+        let stats = &mut self.stats.cards[account.set as usize];
+        stats.drop_account(account.band.current(), account.firing_set());
+        // What lists the slot finds nothing to do there: no deadline, no change, nothing to show.
+        let plan = &self.rules.sets()[account.set as usize].plan;
+        account.id = CompactString::default();
+        account.aggregate = Aggregate::new(plan);
+        account.measures = Box::default();
+        (account.overriding, account.alerts, account.published) = (None, None, None);
+        (account.deadline, account.queued) = (EventTime::MAX, EventTime::MAX);
+        (account.touched, account.change) = (Touched::No, None);
+        self.vacant.push(slot);
+        self.stats.forgotten += 1;
+    }
+
+    /// The accounts that somebody wanted forgotten since the last call, with the slots they had.
+    pub fn drain_forgotten(&mut self) -> impl Iterator<Item = (Option<u32>, CompactString)> {
+        self.forgotten.drain(..)
     }
 
     /// The card and plan by which an account is judged.
@@ -741,6 +895,7 @@ impl Engine {
 
     /// Takes an account over from the card `before` to the one it has now, and judges it.
     fn change_card(&mut self, slot: u32, before: &RuleSet) {
+        self.look_at(slot, self.now);
         let account = &mut self.accounts[slot as usize];
         let set = &self.rules.sets()[account.set as usize];
         let (old, new) = (&before.card, &set.card);
@@ -959,6 +1114,10 @@ impl Engine {
         self.alert_steps = steps;
         let account = &mut self.accounts[slot as usize];
         account.published = Some(Published::new(&account.measures, &self.breakdown));
+        if account.touched != Touched::First {
+            account.touched = Touched::First;
+            self.touched.push_front(slot);
+        }
     }
 
     /// Adds a verdict on the account as it is now, and returns its number.
@@ -1015,13 +1174,15 @@ impl Engine {
     /// Has [`Engine::drain_touched`] hand out the account.
     pub fn touch(&mut self, slot: u32) {
         let account = &mut self.accounts[slot as usize];
-        if !account.touched {
-            account.touched = true;
-            self.touched.push(slot);
+        if account.touched == Touched::No {
+            account.touched = Touched::Listed;
+            self.touched.push_back(slot);
         }
     }
 
+    /// An account whose deadline is still open is shown as it was before it.
     fn snapshot_of(&mut self, slot: u32) -> Snapshot {
+        self.look_at(slot, self.account_time(slot));
         // What moved in between has had its deadline already.
         self.read_all(slot);
         let card = &self.set_of(slot).card;

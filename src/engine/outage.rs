@@ -291,10 +291,12 @@ impl Guard {
 
     /// The next instant after `now` at which the guard has something to do; `MAX` if none.
     pub fn next_look(&self, now: EventTime, publish_from: EventTime) -> EventTime {
-        if self.watches.iter().all(|watch| watch.learning_since == EventTime::MAX) {
+        let began = self.watches.iter().map(|watch| watch.learning_since).min();
+        let Some(began) = began.filter(|began| *began < EventTime::MAX) else {
             return EventTime::MAX;
-        }
-        let hour_end = now.floor_to(Span::HOUR) + Span::HOUR;
+        };
+        // At least once, a new life may begin before anything that its guard has learnt from.
+        let hour_end = now.max(began).floor_to(Span::HOUR) + Span::HOUR;
         let untold = self.watches.iter().filter_map(|watch| watch.outage).any(|out| !out.told);
         if untold && publish_from > now { hour_end.min(publish_from) } else { hour_end }
     }
@@ -423,5 +425,20 @@ impl Watch {
             }
         }
         None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Found as a start that never ended: at least once, with state written and no offset yet.
+    #[test]
+    fn a_guard_whose_task_starts_over_looks_at_no_hour_before_its_first() {
+        let mut guard = Guard::default();
+        let at = EventTime::from_millis(1_772_409_600_000);
+        guard.count(Source::Usage, at);
+        let look = guard.next_look(EventTime::MIN, EventTime::MIN);
+        assert_eq!(look, at + Span::HOUR);
     }
 }

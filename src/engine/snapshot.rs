@@ -96,6 +96,28 @@ impl<'a> KeptAccount<'a> {
     }
 }
 
+/// What is kept of an account that was forgotten, until nobody reads its events again: that nothing
+/// before these positions is anything of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeptGone {
+    positions: [i64; 5],
+    epoch: u32,
+    at: i64,
+}
+
+impl KeptGone {
+    /// Forgotten by a task that stands at `stamp`.
+    pub fn new(stamp: &Stamp) -> KeptGone {
+        let Stamp { positions, epoch, at } = *stamp;
+        KeptGone { positions, epoch, at: at.as_millis() }
+    }
+
+    /// Where its task stood.
+    pub fn stamp(&self) -> Stamp {
+        Stamp { positions: self.positions, epoch: self.epoch, at: EventTime::from_millis(self.at) }
+    }
+}
+
 /// The beginning of a scorecard's hash, enough to tell one from another.
 pub fn card_mark(hash: &str) -> [u8; 8] {
     let mut mark = [0; 8];

@@ -88,39 +88,48 @@ impl EventTime {
 /// The form in which nearly all producers write instants: `2026-03-01T12:34:56.789Z`, the fraction
 /// of one to nine digits or none. `None` for any other, also for those that are no instants.
 fn parse_usual(text: &[u8]) -> Option<EventTime> {
-    let digits = |from: usize, to: usize| {
-        text[from..to].iter().try_fold(0_i64, |number, byte| {
-            byte.is_ascii_digit().then(|| number * 10 + i64::from(byte - b'0'))
-        })
+    let (whole, rest) = text.split_first_chunk::<19>()?;
+    let (b'Z', fraction) = rest.split_last()? else { return None };
+    // What is no digit becomes a number above 9; looked at once, at the end.
+    let mut largest = 0;
+    let mut digit = |byte: u8| {
+        let digit = byte.wrapping_sub(b'0');
+        largest = digit.max(largest);
+        u32::from(digit)
     };
-    let (b"Z", rest) = (text.last_chunk::<1>()?, text.get(19..text.len() - 1)?) else {
-        return None;
-    };
-    let millis = match rest {
+    let mut two = |at: usize| 10 * digit(whole[at]) + digit(whole[at + 1]);
+    let (year, month, day) = (100 * two(0) + two(2), two(5), two(8));
+    let (hour, minute, second) = (two(11), two(14), two(17));
+    let millis = match fraction {
         [] => 0,
-        [b'.', fraction @ ..] if (1..=9).contains(&fraction.len()) => {
-            digits(20, text.len() - 1)?;
-            let digit = |place: usize| fraction.get(place).map_or(0, |byte| i64::from(byte - b'0'));
-            100 * digit(0) + 10 * digit(1) + digit(2)
+        [b'.', digits @ ..] if (1..=9).contains(&digits.len()) => {
+            let mut scale = 100;
+            digits.iter().fold(0, |millis, byte| {
+                let more = scale * digit(*byte);
+                scale /= 10;
+                millis + more
+            })
         }
         _ => return None,
     };
-    let marks = [text[4], text[7], text[10], text[13], text[16]];
-    let (year, month, day) = (digits(0, 4)?, digits(5, 7)?, digits(8, 10)?);
-    let (hour, minute, second) = (digits(11, 13)?, digits(14, 16)?, digits(17, 19)?);
+    let marks = [whole[4], whole[7], whole[10], whole[13], whole[16]];
     let is_leap_year = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
     let days = match month {
         4 | 6 | 9 | 11 => 30,
-        2 => 28 + i64::from(is_leap_year),
+        2 => 28 + u32::from(is_leap_year),
         _ => 31,
     };
-    let is_one = marks == *b"--T::"
+    let is_one = largest <= 9
+        && marks == *b"--T::"
         && (1_970..9_999).contains(&year)
         && (1..=12).contains(&month)
         && (1..=days).contains(&day)
         && hour < 24
         && minute < 60
         && second < 60;
+    if !is_one {
+        return None;
+    }
     // Years begin in March here, so that the leap day is the last of its year.
     let (shifted_year, shifted_month) =
         if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
@@ -128,8 +137,8 @@ fn parse_usual(text: &[u8]) -> Option<EventTime> {
     let leap_days = shifted_year / 4 - shifted_year / 100 + shifted_year / 400;
     // The first of March of the year 0 was 719,468 days before 1970.
     let day_number = 365 * shifted_year + leap_days + day_of_year - 719_468;
-    let seconds = ((day_number * 24 + hour) * 60 + minute) * 60 + second;
-    is_one.then_some(EventTime(seconds * 1_000 + millis))
+    let seconds = i64::from(day_number) * 86_400 + i64::from((hour * 60 + minute) * 60 + second);
+    Some(EventTime(seconds * 1_000 + i64::from(millis)))
 }
 
 impl std::ops::Add<Span> for EventTime {

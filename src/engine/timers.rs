@@ -27,6 +27,8 @@ pub struct Timers {
     slice: i64,
     /// By slice, each entry as the time since the slice's start and the account.
     later: BTreeMap<i64, Vec<(u32, u32)>>,
+    /// At or before the earliest entry: asked with every event, nearly always in vain.
+    quiet_until: EventTime,
     /// How many of the next entries of `due` have been handed out by [`Timers::take_coming`].
     announced: usize,
 }
@@ -38,6 +40,7 @@ impl Default for Timers {
             soon: BinaryHeap::new(),
             slice: i64::MIN,
             later: BTreeMap::new(),
+            quiet_until: EventTime::MIN,
             announced: 0,
         }
     }
@@ -51,6 +54,7 @@ impl Timers {
             return;
         }
         *queued = at;
+        self.quiet_until = self.quiet_until.min(at);
         let slice = at.as_millis() >> SLICE_BITS;
         if slice <= self.slice {
             self.soon.push(Reverse((at, slot)));
@@ -98,6 +102,17 @@ impl Timers {
 
     /// Begins slices until one holds what is due at `now`; `false` if nothing is.
     fn begin_slices(&mut self, now: EventTime) -> bool {
+        if now < self.quiet_until {
+            return false;
+        }
+        let due = self.begin_slices_up_to(now);
+        if !due {
+            self.quiet_until = self.next().unwrap_or(EventTime::MAX);
+        }
+        due
+    }
+
+    fn begin_slices_up_to(&mut self, now: EventTime) -> bool {
         loop {
             if let Some(at) = self.earliest_begun() {
                 return at <= now;

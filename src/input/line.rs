@@ -4,17 +4,25 @@ use std::borrow::Cow;
 
 use serde::Deserialize;
 
-use crate::engine::event::{Source, bare_head};
+use crate::engine::event::{Bare, Event, Source, bare};
 use crate::engine::time::EventTime;
 
 /// A line, understood as far as its place in the feed asks for.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq)]
 pub(super) struct Line<'a> {
     pub(super) source: Source,
     pub(super) partition: Option<i32>,
     pub(super) record_time: EventTime,
-    pub(super) key: Option<Cow<'a, str>>,
-    pub(super) payload: Option<Cow<'a, str>>,
+    pub(super) content: Content<'a>,
+}
+
+/// What a line says.
+#[derive(Debug, PartialEq)]
+pub(super) enum Content<'a> {
+    /// A record, to be decoded when its turn comes.
+    Record { key: Option<Cow<'a, str>>, payload: Option<Cow<'a, str>> },
+    /// A good bare event of usage, and the length of its line.
+    Usage { event: Event<'a>, line_bytes: usize },
 }
 
 /// Reads a line; `None` if it is blank. The error is a message for people.
@@ -28,13 +36,21 @@ pub(super) fn read<'a>(
     if text.is_empty() {
         return Ok(None);
     }
-    let line = match bare_head(text).map_err(|error| error.to_string())? {
-        Some(head) => Line {
+    let line = match bare(text).map_err(|error| error.to_string())? {
+        Some(Bare::Usage(event)) => Line {
+            source: Source::Usage,
+            partition: None,
+            record_time: event.occurred_at,
+            content: Content::Usage { event, line_bytes: text.len() },
+        },
+        Some(Bare::Head(head)) => Line {
             source: head.source,
             partition: None,
             record_time: head.occurred_at,
-            key: Some(head.account_id),
-            payload: Some(Cow::Borrowed(text)),
+            content: Content::Record {
+                key: Some(head.account_id),
+                payload: Some(Cow::Borrowed(text)),
+            },
         },
         None => unwrap_envelope(text, topics)?,
     };
@@ -75,14 +91,24 @@ fn unwrap_envelope(text: &str, topics: &[(String, Source)]) -> Result<Line<'stat
         source: *source,
         partition: envelope.partition.filter(|partition| *partition >= 0),
         record_time,
-        key: envelope.key.map(Cow::Owned),
-        payload: envelope.payload.0.map(Cow::Owned),
+        content: Content::Record {
+            key: envelope.key.map(Cow::Owned),
+            payload: envelope.payload.0.map(Cow::Owned),
+        },
     })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// The key and the payload of what is no good usage.
+    fn record<'a>(line: &'a Line<'_>) -> (Option<&'a str>, Option<&'a str>) {
+        match &line.content {
+            Content::Record { key, payload } => (key.as_deref(), payload.as_deref()),
+            Content::Usage { .. } => panic!("usage that is decoded already: {line:?}"),
+        }
+    }
 
     fn topics() -> Vec<(String, Source)> {
         Source::ALL.map(|source| (source.default_topic().to_owned(), source)).to_vec()
@@ -94,8 +120,32 @@ mod tests {
         let line = read(text.as_bytes(), &topics()).unwrap().unwrap();
         assert_eq!(line.source, Source::Ticket);
         assert_eq!((line.partition, line.record_time), (None, EventTime::from_millis(5)));
-        assert_eq!(line.key.as_deref(), Some("café"));
-        assert_eq!(line.payload.as_deref(), Some(text.trim()));
+        assert_eq!(record(&line), (Some("café"), Some(text.trim())));
+    }
+
+    #[test]
+    fn bare_usage_is_read_at_once_unless_there_is_a_fault_in_it() {
+        let usage = |own: &str| {
+            format!(r#"{{"source":"usage","event_id":"e","account_id":"a","occurred_at":5,{own}}}"#)
+        };
+        let good = usage(r#""feature":"f","x":1"#);
+        let line = read(good.as_bytes(), &topics()).unwrap().unwrap();
+        let event = crate::engine::event::decode_bare(Source::Usage, &good, &Default::default());
+        let expected = Content::Usage { event: event.unwrap(), line_bytes: good.len() };
+        assert_eq!(line.content, expected);
+        for own in [
+            r#""feature":5"#,
+            r#""x":1"#,
+            r#""feature":"f","quantity":-1"#,
+            r#""feature":"f","feature":"g""#,
+            r#""feature":"\n""#,
+            r#""feature":"f","x":[]"#,
+        ] {
+            let faulty = usage(own);
+            let line = read(faulty.as_bytes(), &topics()).unwrap().unwrap();
+            assert_eq!((line.source, line.record_time.as_millis()), (Source::Usage, 5));
+            assert_eq!(record(&line), (Some("a"), Some(faulty.as_str())));
+        }
     }
 
     #[test]
@@ -107,11 +157,10 @@ mod tests {
         let line = read(text.as_bytes(), &topics()).unwrap().unwrap();
         assert_eq!((line.source, line.partition), (Source::Profile, Some(3)));
         assert_eq!(line.record_time.as_millis(), 1_700_000_000_000);
-        assert_eq!(line.key.as_deref(), Some("acme"));
-        assert_eq!(line.payload.as_deref(), Some(r#"{"a":"\""}"#));
+        assert_eq!(record(&line), (Some("acme"), Some(r#"{"a":"\""}"#)));
         let tombstone = r#"{"topic":"accounts","ts":5,"key":null,"payload":null}"#;
         let line = read(tombstone.as_bytes(), &topics()).unwrap().unwrap();
-        assert_eq!((line.key, line.payload, line.partition), (None, None, None));
+        assert_eq!((record(&line), line.partition), ((None, None), None));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Lines of bounded length. What is longer is counted and skipped without being held.
 
 use std::io::{self, BufRead};
+use std::mem;
 
 const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 
@@ -11,6 +12,8 @@ pub(super) struct LineReader<R> {
     /// The line in hand; never longer than `line_bytes_max`.
     line: Vec<u8>,
     lines_read: u64,
+    /// How many bytes at the front of the input's buffer are the line handed out last.
+    handed_out: usize,
 }
 
 /// What stands between two line ends.
@@ -24,12 +27,27 @@ pub(super) enum Next<'a> {
 
 impl<R: BufRead> LineReader<R> {
     pub(super) fn new(input: R, line_bytes_max: usize) -> LineReader<R> {
-        LineReader { input, line_bytes_max, line: Vec::new(), lines_read: 0 }
+        LineReader { input, line_bytes_max, line: Vec::new(), lines_read: 0, handed_out: 0 }
     }
 
     /// The next line; `None` at the end. The last line needs no line end. An error tells how many
     /// lines were read before it.
     pub(super) fn next_line(&mut self) -> Result<Option<Next<'_>>, (u64, io::Error)> {
+        self.input.consume(mem::take(&mut self.handed_out));
+        // Nearly every line lies whole in the buffer, and is handed out where it lies.
+        if let Ok(held) = self.input.fill_buf()
+            && let Some(line_end) = memchr::memchr(b'\n', held)
+            && line_end <= self.line_bytes_max
+        {
+            self.handed_out = line_end + 1;
+            self.lines_read += 1;
+            let number = self.lines_read;
+            let held = self.input.fill_buf().map_err(|error| (number - 1, error))?;
+            return Ok(Some(Next::Line {
+                number,
+                bytes: without_marks(&held[..line_end], number),
+            }));
+        }
         self.line.clear();
         let mut line_bytes = 0u64;
         loop {
@@ -59,12 +77,16 @@ impl<R: BufRead> LineReader<R> {
         if line_bytes > self.line_bytes_max as u64 {
             return Ok(Some(Next::TooLong { number, bytes: line_bytes }));
         }
-        let mut bytes = self.line.as_slice();
-        if number == 1 {
-            bytes = bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(bytes);
-        }
-        Ok(Some(Next::Line { number, bytes: bytes.strip_suffix(b"\r").unwrap_or(bytes) }))
+        Ok(Some(Next::Line { number, bytes: without_marks(&self.line, number) }))
     }
+}
+
+/// A line without what is not its own: a byte order mark, and what else ends a line.
+fn without_marks(mut bytes: &[u8], number: u64) -> &[u8] {
+    if number == 1 {
+        bytes = bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(bytes);
+    }
+    bytes.strip_suffix(b"\r").unwrap_or(bytes)
 }
 
 #[cfg(test)]

@@ -1,24 +1,29 @@
 //! Events from files and pipes, in record-time order: what `replay` and `explain` read.
 //!
 //! Everything is read before the first record is handed out: files need not be sorted, and records
-//! of several files are merged. Memory: the records' own bytes (a bare event's line and once more its
-//! account id; an envelope's key and payload without the envelope) plus 40 bytes a record, and while
-//! growing up to twice that in address space. Input found in order, line after line, is not sorted
-//! again; else the sort needs another 20 bytes a record for as long as it runs.
+//! of several files are merged. Memory: of a bare usage event the texts in it, of any other record its
+//! own bytes (a bare event's line and once more its account id; an envelope's key and payload without
+//! the envelope), plus 48 bytes a record, and while growing up to twice that in address space. Lines
+//! that come a little too late, as of producers side by side, are put in their place at once; a file
+//! in no order is sorted at the end, which needs another 24 bytes a record for as long as it runs.
 //!
-//! Nothing is decoded here: a record's own faults show when its turn comes.
+//! A bare usage event is decoded as its line is read, since the line has to be taken apart for its
+//! time anyway. Everything else, and whatever there is fault to find with, is decoded when its turn
+//! comes, and its faults show then.
 
 mod line;
 mod line_reader;
 mod open;
 
+use std::borrow::Cow;
 use std::fmt;
 use std::io::{self, BufRead};
 use std::path::Path;
 
-use crate::engine::event::{DecodeError, DecodeLimits, Event, Source, decode};
+use crate::engine::event::{Body, DecodeError, DecodeLimits, Event, Source, Usage};
+use crate::engine::event::{check_size, decode};
 use crate::engine::time::EventTime;
-use line::Line;
+use line::{Content, Line};
 use line_reader::{LineReader, Next};
 
 /// The longest line read into memory, in bytes: a record of the largest size a broker is commonly
@@ -28,9 +33,16 @@ pub const LINE_BYTES_MAX: usize = 16 << 20;
 /// How many [`LineError`]s are kept; all are counted. A file of another format has one a line.
 pub const LINE_ERRORS_KEPT: usize = 1_000;
 
-/// Marks a key, a payload or a partition that a record has not got.
+/// Marks a key, a payload, a user or a partition that a record has not got.
 const NO_LENGTH: u32 = u32::MAX;
+const NO_USER: u16 = u16::MAX;
 const NO_PARTITION: i32 = -1;
+
+/// How many records a late one may overtake on the way to its place: so many for each record read, so
+/// many at once, and so many to begin with. Past that the input is in no order worth the name.
+const OVERTAKEN_EACH: usize = 16;
+const OVERTAKEN_AT_ONCE: usize = 4_096;
+const OVERTAKEN_AT_FIRST: usize = 65_536;
 
 /// Reads inputs one after the other; [`FeedReader::finish`] puts their records in order.
 #[derive(Debug)]
@@ -41,13 +53,16 @@ pub struct FeedReader {
     feed: Feed,
     /// Whether the entries so far are in order.
     in_order: bool,
+    /// How many records late ones have overtaken so far.
+    overtaken: usize,
 }
 
 impl FeedReader {
     /// A reader of events and of `kcat -J` envelopes of these topics.
     pub fn new(topics: Vec<(String, Source)>) -> FeedReader {
         let feed = Feed::default();
-        FeedReader { topics, line_bytes_max: LINE_BYTES_MAX, feed, in_order: true }
+        let line_bytes_max = LINE_BYTES_MAX;
+        FeedReader { topics, line_bytes_max, feed, in_order: true, overtaken: 0 }
     }
 
     /// The same with another limit to the length of a line.
@@ -118,8 +133,8 @@ impl FeedReader {
                     watch(number);
                     match line::read(bytes, &self.topics) {
                         Ok(Some(line)) => {
-                            let in_order = self.feed.push(&line, file, number);
-                            self.in_order &= in_order;
+                            let entry = self.feed.keep(&line, file, number);
+                            self.place(entry);
                         }
                         Ok(None) => {}
                         Err(message) => self.feed.report(name, number, message),
@@ -127,6 +142,25 @@ impl FeedReader {
                 }
             }
         }
+    }
+
+    /// Puts an entry after those that come before it or with it, as long as that is not far.
+    fn place(&mut self, entry: Entry) {
+        let entries = &mut self.feed.entries;
+        let is_late = |known: &Entry| known.order() > entry.order();
+        if self.in_order && entries.last().is_some_and(is_late) {
+            let allowed = OVERTAKEN_AT_FIRST + OVERTAKEN_EACH * entries.len();
+            let reach = (allowed - self.overtaken).min(OVERTAKEN_AT_ONCE);
+            let late =
+                entries.iter().rev().take(reach + 1).take_while(|known| is_late(known)).count();
+            if late <= reach {
+                self.overtaken += late;
+                entries.insert(entries.len() - late, entry);
+                return;
+            }
+            self.in_order = false;
+        }
+        entries.push(entry);
     }
 
     /// Puts the records in order.
@@ -145,8 +179,8 @@ impl FeedReader {
 #[derive(Debug, Default)]
 pub struct Feed {
     files: Vec<String>,
-    /// The keys and payloads of all records: of each its payload, then its key.
-    arena: Vec<u8>,
+    /// Of each record its payload, then its key; of decoded usage the texts of the event.
+    arena: String,
     entries: Vec<Entry>,
     line_errors: Vec<LineError>,
     line_error_count: u64,
@@ -178,46 +212,71 @@ impl Feed {
         self.line_error_count
     }
 
-    fn record(&self, entry: &Entry) -> Record<'_> {
-        let mut rest = &self.arena[entry.start..];
-        let mut part = |length: u32| {
-            (length != NO_LENGTH).then(|| {
-                let (part, after) = rest.split_at(length as usize);
-                rest = after;
-                part
-            })
+    fn record<'a>(&'a self, entry: &'a Entry) -> Record<'a> {
+        let texts = &self.arena[entry.start..];
+        let mut partition_hint = None;
+        let content = match &entry.kept {
+            Kept::Record { payload_bytes, key_bytes, partition } => {
+                partition_hint = (*partition != NO_PARTITION).then_some(*partition);
+                let mut rest = texts;
+                let mut part = |bytes: u32| (bytes != NO_LENGTH).then(|| cut(&mut rest, bytes));
+                let payload = part(*payload_bytes);
+                RecordContent::Encoded { payload, key: part(*key_bytes) }
+            }
+            Kept::Usage(usage) => RecordContent::Usage { usage, texts },
         };
-        let payload = part(entry.payload_bytes);
-        let key = part(entry.key_bytes);
         Record {
             source: entry.source,
-            partition_hint: (entry.partition != NO_PARTITION).then_some(entry.partition),
+            partition_hint,
             record_time: entry.record_time,
-            key,
-            payload,
+            content,
             file: &self.files[usize::from(entry.file)],
             line: u64::from(entry.line),
         }
     }
 
-    /// Keeps a record; `false` if it belongs before the one kept last.
-    fn push(&mut self, line: &Line<'_>, file: u16, number: u64) -> bool {
-        let entry = Entry {
+    /// Keeps what a line says, to be put in its place.
+    fn keep(&mut self, line: &Line<'_>, file: u16, number: u64) -> Entry {
+        let start = self.arena.len();
+        let mut keep = |text: &str| {
+            self.arena.push_str(text);
+            text.len()
+        };
+        let kept = match &line.content {
+            Content::Record { key, payload } => {
+                let mut keep = |part: &Option<Cow<'_, str>>| {
+                    part.as_ref().map_or(NO_LENGTH, |part| keep(part) as u32)
+                };
+                Kept::Record {
+                    payload_bytes: keep(payload),
+                    key_bytes: keep(key),
+                    partition: line.partition.unwrap_or(NO_PARTITION),
+                }
+            }
+            Content::Usage { event, line_bytes } => {
+                let Body::Usage(usage) = &event.body else {
+                    unreachable!("the only events that are read with their lines are usage")
+                };
+                // The decoder lets none be longer than 256 bytes.
+                let mut keep = |text: &str| keep(text) as u16;
+                Kept::Usage(KeptUsage {
+                    line_bytes: *line_bytes as u32,
+                    account_bytes: keep(&event.account_id),
+                    id_bytes: keep(&event.event_id),
+                    user_bytes: usage.user_id.as_deref().map_or(NO_USER, &mut keep),
+                    feature_bytes: keep(&usage.feature),
+                    quantity_milli: usage.quantity_milli,
+                })
+            }
+        };
+        Entry {
             record_time: line.record_time,
-            start: self.arena.len(),
-            payload_bytes: line.payload.as_ref().map_or(NO_LENGTH, |text| text.len() as u32),
-            key_bytes: line.key.as_ref().map_or(NO_LENGTH, |text| text.len() as u32),
+            start,
             line: u32::try_from(number).unwrap_or(u32::MAX),
-            partition: line.partition.unwrap_or(NO_PARTITION),
             file,
             source: line.source,
-        };
-        for part in [&line.payload, &line.key].into_iter().flatten() {
-            self.arena.extend_from_slice(part.as_bytes());
+            kept,
         }
-        let in_order = self.entries.last().is_none_or(|last| last.order() <= entry.order());
-        self.entries.push(entry);
-        in_order
     }
 
     fn report(&mut self, file: &str, line: u64, message: String) {
@@ -228,21 +287,68 @@ impl Feed {
     }
 }
 
+/// Takes so many bytes off the front of `rest`.
+fn cut<'a>(rest: &mut &'a str, bytes: impl Into<u32>) -> &'a str {
+    let (part, after) = rest.split_at(bytes.into() as usize);
+    *rest = after;
+    part
+}
+
 /// Where one record's bytes lie in the arena.
 #[derive(Debug)]
 struct Entry {
     record_time: EventTime,
     start: usize,
-    /// [`NO_LENGTH`] for a tombstone.
-    payload_bytes: u32,
-    /// [`NO_LENGTH`] for a record without a key.
-    key_bytes: u32,
     /// Counted from 1; stands still at the end of its range, far beyond what fits in memory.
     line: u32,
-    /// [`NO_PARTITION`] where the line names none.
-    partition: i32,
     file: u16,
     source: Source,
+    kept: Kept,
+}
+
+/// What lies there.
+#[derive(Debug)]
+enum Kept {
+    Record {
+        /// [`NO_LENGTH`] for a tombstone.
+        payload_bytes: u32,
+        /// [`NO_LENGTH`] for a record without a key.
+        key_bytes: u32,
+        /// [`NO_PARTITION`] where the line names none.
+        partition: i32,
+    },
+    Usage(KeptUsage),
+}
+
+/// A usage event that occurred at its record time: the lengths of its texts, in their order. Packed:
+/// a feed is made of these.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(Rust, packed(4))]
+struct KeptUsage {
+    line_bytes: u32,
+    account_bytes: u16,
+    id_bytes: u16,
+    /// [`NO_USER`] where it names none.
+    user_bytes: u16,
+    feature_bytes: u16,
+    quantity_milli: i64,
+}
+
+impl KeptUsage {
+    fn event<'a>(&self, mut texts: &'a str, occurred_at: EventTime) -> Event<'a> {
+        let mut text = |bytes: u16| Cow::Borrowed(cut(&mut texts, bytes));
+        let (account_id, event_id) = (text(self.account_bytes), text(self.id_bytes));
+        Event {
+            account_id,
+            event_id,
+            occurred_at,
+            body: Body::Usage(Usage {
+                user_id: (self.user_bytes != NO_USER).then(|| text(self.user_bytes)),
+                feature: text(self.feature_bytes),
+                quantity_milli: self.quantity_milli,
+            }),
+        }
+    }
 }
 
 impl Entry {
@@ -260,14 +366,20 @@ pub struct Record<'a> {
     pub partition_hint: Option<i32>,
     /// When we learnt of it: an envelope's timestamp, a bare event's `occurred_at`.
     pub record_time: EventTime,
-    /// The key; a bare event's `account_id`.
-    pub key: Option<&'a [u8]>,
-    /// The value; `None` is a tombstone. For a bare event its whole line.
-    pub payload: Option<&'a [u8]>,
     /// The file it was read from, as messages name it.
     pub file: &'a str,
     /// Its line in the file, counted from 1.
     pub line: u64,
+    content: RecordContent<'a>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum RecordContent<'a> {
+    /// The key (a bare event's `account_id`) and the value: `None` is a tombstone, a bare event's is
+    /// its whole line.
+    Encoded { key: Option<&'a str>, payload: Option<&'a str> },
+    /// The texts begin those of the arena.
+    Usage { usage: &'a KeptUsage, texts: &'a str },
 }
 
 impl<'a> Record<'a> {
@@ -276,7 +388,18 @@ impl<'a> Record<'a> {
     /// # Errors
     /// When the record cannot be used.
     pub fn decode(&self, limits: &DecodeLimits) -> Result<Event<'a>, DecodeError> {
-        decode(self.source, self.key, self.payload, self.record_time, limits)
+        match self.content {
+            RecordContent::Encoded { key, payload } => {
+                let bytes = |text: Option<&'a str>| text.map(str::as_bytes);
+                decode(self.source, bytes(key), bytes(payload), self.record_time, limits)
+            }
+            RecordContent::Usage { usage, texts } => {
+                // Nothing else of what the pipeline checks can fail: the line has been decoded, its
+                // key and its time are the event's own.
+                check_size(usage.line_bytes as usize, limits)?;
+                Ok(usage.event(texts, self.record_time))
+            }
+        }
     }
 }
 

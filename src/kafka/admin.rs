@@ -17,7 +17,7 @@ use crate::engine::event::Source;
 use crate::engine::time::Span;
 
 /// How long the cluster may take to answer.
-const TIMEOUT: Duration = Duration::from_secs(30);
+pub(super) const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How long the cluster may take to name its topics: the first question of all, so that a wrong
 /// address is heard of soon.

@@ -14,6 +14,7 @@ mod client;
 mod config;
 mod ends;
 mod error;
+mod group;
 mod mock;
 mod native;
 mod reader;
@@ -28,6 +29,7 @@ pub use admin::{
     list_topics,
 };
 pub use config::{Delivery, GroupProtocol, KafkaSettings, OffsetReset, refused_keys};
+pub use group::GroupProgress;
 pub use mock::MockKafka;
 pub use native::KafkaRecord;
 pub use reader::TopicReader;

@@ -54,6 +54,27 @@ impl EventWriter {
         let mut record =
             BaseRecord::<[u8], [u8]>::to(topic).key(key).timestamp(timestamp.as_millis());
         record.payload = value;
+        self.send(record)
+    }
+
+    /// The same into a partition of choice, wherever the key belongs.
+    ///
+    /// # Errors
+    /// As [`EventWriter::write`].
+    pub fn write_to(
+        &mut self,
+        topic: &str,
+        partition: i32,
+        key: &[u8],
+        value: &[u8],
+        timestamp: EventTime,
+    ) -> Result<(), WriteError> {
+        let record = BaseRecord::<[u8], [u8]>::to(topic).partition(partition);
+        self.send(record.key(key).payload(value).timestamp(timestamp.as_millis()))
+    }
+
+    fn send(&mut self, mut record: BaseRecord<'_, [u8], [u8]>) -> Result<(), WriteError> {
+        let (topic, key) = (record.topic, record.key);
         loop {
             match self.producer.send(record) {
                 Ok(()) => break,
@@ -64,7 +85,7 @@ impl EventWriter {
                 Err((error, _)) => {
                     return Err(WriteError(format!(
                         "writing key `{}` to topic `{topic}`: {}",
-                        printable_key(Some(key)),
+                        printable_key(key),
                         describe(&error)
                     )));
                 }

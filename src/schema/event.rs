@@ -175,6 +175,8 @@ pub struct AccountProfile {
     parent_account_id: Option<String>,
     recovery_path: Option<bool>,
     tags: Option<Vec<String>>,
+    /// With `true` this is no profile: everything known of the account is erased.
+    forget: Option<bool>,
 }
 
 fn issued_is_due(schema: &mut Schema) {

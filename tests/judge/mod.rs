@@ -61,6 +61,16 @@ impl Judged {
         Ok(())
     }
 
+    /// The same with at most `looks` of the deadlines before it handled first.
+    pub fn feed_after(&mut self, arrival: &Arrival, mut looks: usize) -> Result<(), String> {
+        let now = EventTime::from_millis(arrival.record_time_ms);
+        self.engine.advance_within(now, &mut looks);
+        let json = arrival.json();
+        self.engine.handle_event(&decoded(arrival, json.as_deref())?);
+        self.collect();
+        Ok(())
+    }
+
     fn collect(&mut self) {
         while let Some(verdict) = self.engine.poll_verdict() {
             self.verdicts.push(verdict);

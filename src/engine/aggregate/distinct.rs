@@ -51,7 +51,9 @@ impl DistinctPanes {
             current: NO_PANE,
             ..DistinctPanes::default()
         };
-        latest.into_iter().map(seen).for_each(|seen| panes.see(seen));
+        for kept in latest {
+            panes.see(seen(kept));
+        }
         panes
     }
 
@@ -76,24 +78,30 @@ impl DistinctPanes {
         }
     }
 
-    /// Sees a value in the pane of `at`, if that has not left. Call `advance` first.
-    pub fn add(&mut self, window: Window, at: EventTime, value: u64) {
+    /// Sees a value in the pane of `at`, if that has not left. Call `advance` first. Returns whether
+    /// count or next change may be others now.
+    pub fn add(&mut self, window: Window, at: EventTime, value: u64) -> bool {
         let pane = at.pane_near(self.current, window.pane);
         let seen = Seen { value, pane };
         if pane > self.current {
             if !self.ahead.contains(&seen) {
                 self.ahead = self.ahead.iter().copied().chain([seen]).collect();
             }
+            true
         } else if pane > self.current - window.panes as i32 {
-            self.see(seen);
+            self.see(seen)
+        } else {
+            false
         }
     }
 
-    fn see(&mut self, seen: Seen) {
-        if self.latest.len() == 0 || seen.pane < self.oldest {
+    fn see(&mut self, seen: Seen) -> bool {
+        let before = (self.latest.len(), self.oldest);
+        if before.0 == 0 || seen.pane < self.oldest {
             self.oldest = seen.pane;
         }
         self.latest.see(seen);
+        (self.latest.len(), self.oldest) != before
     }
 
     /// How many distinct values the window holds.

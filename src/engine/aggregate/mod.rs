@@ -32,7 +32,7 @@ use self::tickets::{TicketChange, Tickets};
 use self::warming::Warming;
 use super::event::{Body, Event, PaymentStatus, Profile, Source, TicketStatus, Usage};
 use super::outage::Clocks;
-use super::scorecard::{DistinctOf, Measure, Plan, Read};
+use super::scorecard::{DistinctOf, Measure, Plan, Read, StoreSet};
 use super::time::{EventTime, Span};
 
 /// Hashes that are random already are used as they are.
@@ -95,6 +95,9 @@ pub enum Applied {
     Counted {
         /// It is the account's earliest so far: measures that look at the account's age may move.
         first_moved: bool,
+        /// Only measures that are read from these stores can say anything else than before, as long
+        /// as time has not changed what they say. All of them, unless it is usage.
+        moved: StoreSet,
     },
     /// Its id is known: nothing changed.
     Duplicate,
@@ -178,16 +181,24 @@ impl Aggregate {
     pub fn apply(&mut self, event: &Event<'_>, plan: &Plan, clocks: &Clocks) -> Applied {
         let source = event.body.source();
         let now = clocks.of(source);
-        if let Body::ProfileGone = event.body {
+        // (An account that is to be forgotten never gets here.)
+        if let Body::ProfileGone | Body::Forget = event.body {
             self.profile = None;
-            return Applied::Counted { first_moved: false };
+            return Applied::Counted { first_moved: false, moved: StoreSet::ALL };
         }
         if !self.ids.insert(source, &event.event_id) {
             return Applied::Duplicate;
         }
         let at = event.occurred_at;
+        let mut moved = StoreSet::ALL;
         let taken = match &event.body {
-            Body::Usage(usage) => self.apply_usage(usage, at, plan, now),
+            Body::Usage(usage) => match self.apply_usage(usage, at, plan, now) {
+                Some(stores) => {
+                    moved = stores;
+                    ItemOutcome::Taken
+                }
+                None => ItemOutcome::TooOld,
+            },
             Body::Ticket(ticket) => {
                 let change = TicketChange::new(ticket, at, &event.event_id);
                 let items = self.items_mut(plan, clocks);
@@ -207,7 +218,7 @@ impl Aggregate {
                 self.profile = Some(profile.clone());
                 ItemOutcome::Taken
             }
-            Body::ProfileGone => unreachable!("handled above"),
+            Body::ProfileGone | Body::Forget => unreachable!("handled above"),
         };
         // A repeat has the instant of what it repeats: first and last stay as they are.
         match taken {
@@ -222,48 +233,56 @@ impl Aggregate {
         if taken == ItemOutcome::TooOld {
             Applied::LateDropped { first_moved }
         } else {
-            Applied::Counted { first_moved }
+            Applied::Counted { first_moved, moved }
         }
     }
 
+    /// Returns the stores whose measures may say something else now; `None` where the event is too old
+    /// for every window.
     fn apply_usage(
         &mut self,
         usage: &Usage<'_>,
         at: EventTime,
         plan: &Plan,
         now: EventTime,
-    ) -> ItemOutcome {
+    ) -> Option<StoreSet> {
         let wanted = |features: &[String]| {
             features.is_empty()
                 || features.binary_search_by(|f| f.as_str().cmp(&usage.feature)).is_ok()
         };
+        // Trends ask when usage began, and what warms up has more to it than its store.
+        let all_move = at < self.first_usage_at || self.warming.is_some();
+        let mut moved = if all_move { StoreSet::ALL } else { StoreSet::NONE };
+        let mut position = 0;
+        let mut note = |has_moved: bool| {
+            if has_moved {
+                moved.add(StoreSet::of(position));
+            }
+            position += 1;
+        };
         self.first_usage_at = self.first_usage_at.min(at);
         for (features, last) in plan.lasts.iter().zip(&mut self.lasts) {
-            if wanted(features) {
-                *last = at.max(*last);
+            let is_later = at > *last && wanted(features);
+            if is_later {
+                *last = at;
             }
+            note(is_later);
         }
         let windows = &plan.usage_windows;
         if !windows.is_empty() && windows.iter().all(|window| window.has_left(at, now)) {
-            return ItemOutcome::TooOld;
+            return None;
         }
         for (store, ring) in plan.counts.iter().zip(&mut self.counts) {
             ring.advance(store.window, now);
-            if wanted(&store.features) {
-                ring.add(store.window, at, 1);
-            }
+            note(wanted(&store.features) && ring.add(store.window, at, 1));
         }
         for (store, ring) in plan.sums.iter().zip(&mut self.sums) {
             ring.advance(store.window, now);
-            if wanted(&store.features) {
-                ring.add(store.window, at, usage.quantity_milli);
-            }
+            note(wanted(&store.features) && ring.add(store.window, at, usage.quantity_milli));
         }
         for (store, trend) in plan.trends.iter().zip(&mut self.trends) {
             trend.advance(store, now);
-            if wanted(&store.features) {
-                trend.add(store, at);
-            }
+            note(wanted(&store.features) && trend.add(store, at));
         }
         for (store, distinct) in plan.distincts.iter().zip(&mut self.distincts) {
             distinct.advance(store.window, now);
@@ -271,11 +290,13 @@ impl Aggregate {
                 DistinctOf::Users => usage.user_id.as_deref(),
                 DistinctOf::Features => Some(usage.feature.as_ref()),
             };
-            if let Some(value) = value.filter(|_| wanted(&store.features)) {
-                distinct.add(store.window, at, xxh3_64(value.as_bytes()));
-            }
+            note(
+                value
+                    .filter(|_| wanted(&store.features))
+                    .is_some_and(|value| distinct.add(store.window, at, xxh3_64(value.as_bytes()))),
+            );
         }
-        ItemOutcome::Taken
+        Some(moved)
     }
 
     /// The sparse sources, swept of what is past when they have doubled since the last sweep.

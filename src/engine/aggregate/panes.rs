@@ -70,14 +70,15 @@ impl<A: Amount> PaneRing<A> {
         self.total = amounts.fold(0, i64::saturating_add);
     }
 
-    /// Adds to the pane of `at`, if that has not left the window. Call `advance` first.
-    pub fn add(&mut self, window: Window, at: EventTime, amount: i64)
+    /// Adds to the pane of `at`, if that has not left the window; returns whether it has not. Call
+    /// `advance` first.
+    pub fn add(&mut self, window: Window, at: EventTime, amount: i64) -> bool
     where
         A: Default,
     {
         let pane = at.pane_near(self.current, window.pane);
         if pane <= self.current - window.panes as i32 {
-            return;
+            return false;
         }
         let begun = pane <= self.current;
         if add_to_cell(&mut self.cells, pane, amount) && begun {
@@ -86,6 +87,7 @@ impl<A: Amount> PaneRing<A> {
         if begun {
             self.total = self.total.saturating_add(amount);
         }
+        true
     }
 
     /// The sum over the window.
@@ -166,12 +168,16 @@ impl TrendPanes {
     }
 
     /// Counts one event in the pane of `at`, unless that lies before the baseline. Call `advance`
-    /// first.
-    pub fn add(&mut self, store: &TrendStore, at: EventTime) {
+    /// first. Returns whether that is noticed before the next pane begins: the running one does not
+    /// count yet, but it is not silence either.
+    pub fn add(&mut self, store: &TrendStore, at: EventTime) -> bool {
         let pane = at.pane_near(self.current, store.pane);
-        if pane >= self.baseline_start(store) {
-            add_to_cell(&mut self.cells, pane, 1);
+        if pane < self.baseline_start(store) {
+            return false;
         }
+        let was_empty = self.cells.is_empty();
+        add_to_cell(&mut self.cells, pane, 1);
+        was_empty || pane < self.current
     }
 
     /// Reads what the next event will read first.

@@ -85,7 +85,11 @@ fn read<'a>(source: Source, json: &'a str, origin: &Origin) -> Result<Event<'a>,
     }
 }
 
-fn check_size(value_bytes: usize, limits: &DecodeLimits) -> Result<(), DecodeError> {
+/// Checks the length of a record's value, as [`decode`] does before it looks into it.
+///
+/// # Errors
+/// When there is nothing, or too much.
+pub fn check_size(value_bytes: usize, limits: &DecodeLimits) -> Result<(), DecodeError> {
     if value_bytes == 0 {
         let detail = "record has an empty value, expected an object";
         return Err(DecodeError::record(ReasonCode::EmptyValue, detail));

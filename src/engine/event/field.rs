@@ -21,19 +21,40 @@ pub(super) struct Field<'a> {
     name: &'static str,
     /// The value's JSON text, valid and without space around it.
     text: Option<&'a str>,
+    /// Known to be a text without escapes.
+    is_plain: bool,
 }
 
 impl<'a> Field<'a> {
+    #[inline]
     pub(super) fn absent(name: &'static str) -> Field<'a> {
-        Field { name, text: None }
+        Field { name, text: None, is_plain: false }
     }
 
+    #[inline]
     pub(super) fn name(&self) -> &'static str {
         self.name
     }
 
+    #[cfg(test)]
+    pub(super) fn text(&self) -> Option<&'a str> {
+        self.text
+    }
+
+    /// Whether it is this text, and written without escapes.
+    pub(super) fn is_text(&self, wanted: &str) -> bool {
+        self.is_plain && self.text.is_some_and(|text| text[1..text.len() - 1] == *wanted)
+    }
+
     /// Takes the value's text; `false` where there was one already.
     pub(super) fn fill(&mut self, text: &'a str) -> bool {
+        self.fill_flat(text, false)
+    }
+
+    /// The same, where it is known whether it is a text without escapes.
+    #[inline]
+    pub(super) fn fill_flat(&mut self, text: &'a str, is_plain: bool) -> bool {
+        self.is_plain = is_plain;
         self.text.replace(text).is_none()
     }
 
@@ -54,7 +75,7 @@ impl<'a> Field<'a> {
     ) -> Result<Option<T>, DecodeError> {
         match self.text {
             None | Some("null") => Ok(None),
-            Some(text) => read(Value { name: self.name, text }).map(Some),
+            Some(text) => read(Value { name: self.name, text, is_plain: self.is_plain }).map(Some),
         }
     }
 
@@ -65,7 +86,8 @@ impl<'a> Field<'a> {
 
     /// The fault of a value that was read but cannot be, as in `is 11, expected 0 to 10`.
     pub(super) fn unexpected(&self, code: ReasonCode, expected: impl AsRef<str>) -> DecodeError {
-        Value { name: self.name, text: self.text.unwrap_or("null") }.unexpected(code, expected)
+        let text = self.text.unwrap_or("null");
+        Value { name: self.name, text, is_plain: self.is_plain }.unexpected(code, expected)
     }
 }
 
@@ -74,6 +96,8 @@ impl<'a> Field<'a> {
 pub(super) struct Value<'a> {
     name: &'static str,
     text: &'a str,
+    /// As in [`Field`].
+    is_plain: bool,
 }
 
 impl<'a> Value<'a> {
@@ -152,7 +176,7 @@ impl<'a> Value<'a> {
 
     /// RFC 3339 with offset, or integer milliseconds since the epoch.
     pub(super) fn instant(self) -> Result<EventTime, DecodeError> {
-        let instant = if self.text.starts_with('"') {
+        let instant = if self.is_plain || self.text.starts_with('"') {
             EventTime::parse_rfc3339(&self.unescaped()?)
         } else if self.is_number() {
             EventTime::from_epoch_millis(self.integer()?)
@@ -193,7 +217,7 @@ impl<'a> Value<'a> {
         }
         items
             .into_iter()
-            .map(|item| Value { name: self.name, text: item.get() })
+            .map(|item| Value { name: self.name, text: item.get(), is_plain: false })
             .map(|item| match item.owned_text() {
                 Ok(tag) => Ok(tag),
                 Err(fault) => Err(DecodeError {
@@ -231,6 +255,9 @@ impl<'a> Value<'a> {
     /// The text between the quotes, borrowed where it holds no escape.
     #[inline]
     fn unescaped(self) -> Result<Cow<'a, str>, DecodeError> {
+        if self.is_plain {
+            return Ok(Cow::Borrowed(&self.text[1..self.text.len() - 1]));
+        }
         if !self.text.starts_with("\"") {
             return Err(self.unexpected(ReasonCode::WrongType, "a text"));
         }

@@ -8,7 +8,13 @@ use super::field::Field;
 
 /// Fills `fields` from `json`; `false` if this is not for here, and then they are as they were left.
 pub(super) fn fill<'a>(fields: &mut [Field<'a>], json: &'a str) -> bool {
-    Scan { json, at: 0 }.object(fields).is_some()
+    // Most records hold nothing that would have to be looked for within their texts, and that is
+    // found out for the whole of them faster than for one text after the other.
+    if holds_special(json.as_bytes()) {
+        Scan::<false> { json, at: 0 }.object(fields).is_some()
+    } else {
+        Scan::<true> { json, at: 0 }.object(fields).is_some()
+    }
 }
 
 /// Whether a JSON text, in its quotes, holds no escape.
@@ -17,12 +23,13 @@ pub(super) fn is_plain(quoted: &str) -> bool {
     first_special(quoted.as_bytes(), 1) == Some(quoted.len() - 1)
 }
 
-struct Scan<'a> {
+/// `CLEAN` where the whole record holds neither a backslash nor a control character.
+struct Scan<'a, const CLEAN: bool> {
     json: &'a str,
     at: usize,
 }
 
-impl<'a> Scan<'a> {
+impl<'a, const CLEAN: bool> Scan<'a, CLEAN> {
     fn object(&mut self, fields: &mut [Field<'a>]) -> Option<()> {
         self.skip_space();
         self.expect(b'{')?;
@@ -31,22 +38,23 @@ impl<'a> Scan<'a> {
         let mut guess = 0;
         if self.peek() != Some(b'}') {
             loop {
-                let quoted = self.text()?;
-                let key = &quoted[1..quoted.len() - 1];
+                let position = match fields.get(guess) {
+                    Some(field) if self.take_key(field.name()) => Some(guess),
+                    _ => {
+                        let quoted = self.text()?;
+                        let key = &quoted[1..quoted.len() - 1];
+                        fields.iter().position(|field| field.name() == key)
+                    }
+                };
                 self.skip_space();
                 self.expect(b':')?;
                 self.skip_space();
-                let value = self.value()?;
-                let is_key = |field: &Field<'_>| field.name() == key;
-                let position = match fields.get(guess) {
-                    Some(field) if is_key(field) => Some(guess),
-                    _ => fields.iter().position(is_key),
-                };
+                let (value, is_plain) = self.value()?;
                 if let Some(position) = position {
-                    if !fields[position].fill(value) {
+                    if !fields[position].fill_flat(value, is_plain) {
                         return None;
                     }
-                    guess = position + 1;
+                    guess = if position + 1 < fields.len() { position + 1 } else { 0 };
                 }
                 self.skip_space();
                 if self.peek() != Some(b',') {
@@ -61,16 +69,32 @@ impl<'a> Scan<'a> {
         self.peek().is_none().then_some(())
     }
 
+    /// Goes past the key `name`, in its quotes, if it comes next.
     #[inline]
-    fn value(&mut self) -> Option<&'a str> {
-        match self.peek()? {
-            b'"' => self.text(),
+    fn take_key(&mut self, name: &str) -> bool {
+        let rest = &self.json.as_bytes()[self.at..];
+        let found = rest.len() > name.len() + 1
+            && rest[0] == b'"'
+            && rest[name.len() + 1] == b'"'
+            && rest[1..=name.len()] == *name.as_bytes();
+        if found {
+            self.at += name.len() + 2;
+        }
+        found
+    }
+
+    /// A value, and whether it is a text.
+    #[inline]
+    fn value(&mut self) -> Option<(&'a str, bool)> {
+        let value = match self.peek()? {
+            b'"' => return Some((self.text()?, true)),
             b'-' | b'0'..=b'9' => self.number(),
             b't' => self.literal("true"),
             b'f' => self.literal("false"),
             b'n' => self.literal("null"),
             _ => None,
-        }
+        };
+        Some((value?, false))
     }
 
     /// A text with its quotes.
@@ -78,10 +102,12 @@ impl<'a> Scan<'a> {
     fn text(&mut self) -> Option<&'a str> {
         let start = self.at;
         self.expect(b'"')?;
-        let end = first_special(self.json.as_bytes(), self.at)?;
-        if self.json.as_bytes()[end] != b'"' {
-            return None;
-        }
+        let bytes = self.json.as_bytes();
+        let end = if CLEAN {
+            first_quote(bytes, self.at)?
+        } else {
+            first_special(bytes, self.at).filter(|end| bytes[*end] == b'"')?
+        };
         self.at = end + 1;
         Some(&self.json[start..self.at])
     }
@@ -138,25 +164,63 @@ impl<'a> Scan<'a> {
     }
 }
 
-/// The first quote, backslash or control character from `at` on. Texts are short: eight bytes at a
-/// time in a register find it before a search through wider ones has begun.
+/// Whether there is any backslash or control character. In blocks of a fixed size and without a way
+/// out in between, so that the compiler makes it an operation on many bytes at once.
+fn holds_special(bytes: &[u8]) -> bool {
+    const BLOCK: usize = 32;
+    let any = |block: &[u8]| {
+        block.iter().fold(false, |any, byte| any | (*byte < 0x20) | (*byte == b'\\'))
+    };
+    let (blocks, rest) = bytes.as_chunks::<BLOCK>();
+    blocks.iter().any(|block| any(block)) || any(rest)
+}
+
+const ONES: u64 = u64::MAX / 0xFF;
+const HIGH_BITS: u64 = ONES * 0x80;
+
+/// Of eight bytes in a register, the lowest bit set is of the first byte that is below `limit`, or
+/// of none; limits are ASCII.
 #[inline]
-fn first_special(bytes: &[u8], mut at: usize) -> Option<usize> {
-    const ONES: u64 = u64::MAX / 0xFF;
-    const HIGH_BITS: u64 = ONES * 0x80;
-    // The lowest bit set is of the first byte that is below `limit`, or of none; limits are ASCII.
-    let below = |word: u64, limit: u64| word.wrapping_sub(ONES * limit) & !word & HIGH_BITS;
-    while let Some(eight) = bytes.get(at..at + 8) {
-        let word = u64::from_le_bytes(eight.try_into().expect("eight bytes are eight bytes"));
-        let equal = |byte: u8| below(word ^ (ONES * u64::from(byte)), 1);
-        let found = below(word, 0x20) | equal(b'"') | equal(b'\\');
+fn below(word: u64, limit: u64) -> u64 {
+    word.wrapping_sub(ONES * limit) & !word & HIGH_BITS
+}
+
+#[inline]
+fn equal(word: u64, byte: u8) -> u64 {
+    below(word ^ (ONES * u64::from(byte)), 1)
+}
+
+/// The first quote from `at` on.
+#[inline]
+fn first_quote(bytes: &[u8], at: usize) -> Option<usize> {
+    first_of(bytes, at, |word| equal(word, b'"'), |byte| byte == b'"')
+}
+
+/// The first quote, backslash or control character from `at` on.
+#[inline]
+fn first_special(bytes: &[u8], at: usize) -> Option<usize> {
+    let in_word = |word| below(word, 0x20) | equal(word, b'"') | equal(word, b'\\');
+    first_of(bytes, at, in_word, |byte| matches!(byte, b'"' | b'\\' | 0..0x20))
+}
+
+/// The first byte from `at` on that is looked for. Texts are short: eight bytes at a time in a
+/// register find it before a search through wider ones has begun.
+#[inline]
+fn first_of(
+    bytes: &[u8],
+    mut at: usize,
+    in_word: impl Fn(u64) -> u64,
+    is_it: impl Fn(u8) -> bool,
+) -> Option<usize> {
+    let (words, rest) = bytes.get(at..)?.as_chunks::<8>();
+    for word in words {
+        let found = in_word(u64::from_le_bytes(*word));
         if found != 0 {
             return Some(at + found.trailing_zeros() as usize / 8);
         }
         at += 8;
     }
-    let is_special = |byte: &u8| matches!(byte, b'"' | b'\\' | 0..0x20);
-    bytes[at.min(bytes.len())..].iter().position(is_special).map(|found| at + found)
+    rest.iter().position(|byte| is_it(*byte)).map(|found| at + found)
 }
 
 #[cfg(test)]
@@ -171,9 +235,13 @@ mod tests {
             for special in [b'"', b'\\', b'\n', 0, 0x1F] {
                 for filler in [b'a', 0x20, 0x7F, 0x80, 0xA2, 0xDC, 0xFF, b'!', b'#', b'[', b']'] {
                     let mut bytes = vec![filler; length];
-                    assert_eq!(first_special(&bytes, 0), None);
+                    assert_eq!((first_special(&bytes, 0), first_quote(&bytes, 0)), (None, None));
+                    assert!(!holds_special(&bytes));
                     bytes.extend([special, b'"', b'x', b'\\', 0, b'y', b'"', b'z', b'"']);
                     assert_eq!(first_special(&bytes, 0), Some(length), "{filler} {special}");
+                    let quote = length + usize::from(special != b'"');
+                    assert_eq!(first_quote(&bytes, 0), Some(quote), "{filler} {special}");
+                    assert!(holds_special(&bytes));
                 }
             }
         }
@@ -235,7 +303,7 @@ mod tests {
             let parsed = super::super::object::fill_parsed(&mut there, &json);
             if taken {
                 prop_assert!(parsed.is_ok(), "{}", json);
-                prop_assert_eq!(format!("{here:?}"), format!("{there:?}"), "{}", json);
+                prop_assert_eq!(here.map(|field| field.text()), there.map(|field| field.text()), "{}", json);
             }
         }
     }

@@ -19,12 +19,15 @@ mod usage;
 
 use std::borrow::Cow;
 
-pub use bare::{BareHead, bare_head};
-pub use decode::{DecodeLimits, decode, decode_bare};
+pub use bare::{Bare, BareHead, bare};
+pub use decode::{DecodeLimits, check_size, decode, decode_bare};
 pub use error::{DecodeError, ReasonCode};
 pub use judgement::{Claim, ClaimedBand, Feedback, FeedbackKind, Override};
 
 use super::time::EventTime;
+
+/// Most bytes of an account's id, which is its records' key.
+pub const ACCOUNT_ID_BYTES_MAX: usize = field::TEXT_BYTES_MAX;
 
 /// One input topic's kind, in the order in which records of one instant are taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -101,6 +104,8 @@ pub enum Body<'a> {
     Profile(Box<Profile>),
     /// A tombstone on the accounts topic: forget the profile.
     ProfileGone,
+    /// Somebody wants the account erased: everything that is known of it.
+    Forget,
 }
 
 impl Body<'_> {
@@ -111,7 +116,7 @@ impl Body<'_> {
             Body::Ticket(_) => Source::Ticket,
             Body::Payment(_) => Source::Payment,
             Body::Survey(_) | Body::Override(_) | Body::Feedback(_) => Source::Survey,
-            Body::Profile(_) | Body::ProfileGone => Source::Profile,
+            Body::Profile(_) | Body::ProfileGone | Body::Forget => Source::Profile,
         }
     }
 }

@@ -1,9 +1,10 @@
-//! The fields of an account profile. All but the common ones are optional.
+//! The fields of an account profile. All but the common ones are optional. With `forget` the record is
+//! no profile, but asks for the account to be erased.
 
 use super::decode::Origin;
 use super::{Body, DecodeError, Event, Profile, ProfileStatus, object};
 
-const NAMES: [&str; 20] = [
+const NAMES: [&str; 21] = [
     "event_id",
     "account_id",
     "occurred_at",
@@ -24,6 +25,7 @@ const NAMES: [&str; 20] = [
     "parent_account_id",
     "recovery_path",
     "tags",
+    "forget",
 ];
 
 pub(super) fn read<'a>(json: &'a str, origin: &Origin) -> Result<Event<'a>, DecodeError> {
@@ -48,8 +50,12 @@ pub(super) fn read<'a>(json: &'a str, origin: &Origin) -> Result<Event<'a>, Deco
         parent_account_id,
         recovery_path,
         tags,
+        forget,
     ] = object::fields(json, &NAMES)?;
     origin.event([event_id, account_id, occurred_at], || {
+        if forget.optional(|value| value.boolean())? == Some(true) {
+            return Ok(Body::Forget);
+        }
         Ok(Body::Profile(Box::new(Profile {
             name: name.optional(|value| value.owned_text())?,
             segment: segment.optional(|value| value.owned_text())?,

@@ -16,7 +16,9 @@ pub use parse::{Parsed, profile_condition};
 #[cfg(test)]
 pub(crate) use parse::{known_keys, mistakes};
 
-pub use plan::{DistinctOf, DistinctStore, Plan, Read, TrendStore, Window, WindowStore, fed_by};
+pub use plan::{
+    DistinctOf, DistinctStore, Plan, Read, StoreSet, TrendStore, Window, WindowStore, fed_by,
+};
 
 use std::sync::Arc;
 

@@ -150,6 +150,9 @@ pub struct Plan {
     pub sources: Vec<Source>,
     /// Measures a source's events can change, by `Source as usize`.
     pub fed_by: [Vec<usize>; 5],
+    /// For each measure the store of usage it is read from, as its bit in a [`StoreSet`]; every bit
+    /// where more than that decides what it says.
+    pub moved_by: Vec<StoreSet>,
     /// Measures whose value can matter to score, band or gates: they set deadlines. The others are
     /// read when a report wants them.
     pub scored: Vec<bool>,
@@ -227,6 +230,8 @@ impl Plan {
                 plan.thresholds[measure].push(threshold);
             });
         }
+        let moved_by = |(measure, read)| plan.moved_by(measure, read);
+        plan.moved_by = plan.measures.iter().zip(&plan.reads).map(moved_by).collect();
         for ((until, _), thresholds) in plan.flat_until.iter_mut().zip(&plan.thresholds) {
             // Short of every threshold by a whole unit, as above.
             *until = thresholds.iter().fold(*until, |until, at| until.min(at - 1.0)).floor();
@@ -303,6 +308,45 @@ impl Plan {
         }
     }
 
+    fn moved_by(&self, measure: &Measure, read: &Read) -> StoreSet {
+        // Any event of its source makes a measure fresh that goes stale.
+        if measure.stale_after.is_some() {
+            return StoreSet::ALL;
+        }
+        // In the order in which the aggregate goes through them.
+        let counts = self.lasts.len();
+        let sums = counts + self.counts.len();
+        let trends = sums + self.sums.len();
+        let distincts = trends + self.trends.len();
+        StoreSet::of(match *read {
+            Read::DaysSinceLast { last } => last,
+            Read::Events { count } | Read::ActivePanes { count } => counts + count,
+            Read::Quantity { sum } => sums + sum,
+            Read::Trend { trend, .. } => trends + trend,
+            Read::ActiveUsers { distinct }
+            | Read::SeatUtilisation { distinct }
+            | Read::FeaturesUsed { distinct, .. } => distincts + distinct,
+            Read::TicketsOpened(_)
+            | Read::TicketsOpen
+            | Read::OldestOpenHours
+            | Read::TicketsReopened(_)
+            | Read::TicketsEscalated(_)
+            | Read::ResolutionHours(_)
+            | Read::OverdueDays
+            | Read::OverdueMinor
+            | Read::LateShare(_)
+            | Read::DaysToPay(_)
+            | Read::PaymentsFailed(_)
+            | Read::PaymentsReminded(_)
+            | Read::PaymentsDisputed(_)
+            | Read::Growth { .. }
+            | Read::Nps(_)
+            | Read::MeanAnswer(_)
+            | Read::DaysToRenewal
+            | Read::AgeDays => return StoreSet::ALL,
+        })
+    }
+
     fn keep_items(&mut self, measure: &Measure) {
         // One pane more: the window covers whole panes, the oldest of them wholly.
         let reach = measure.window.unwrap_or_default()
@@ -315,6 +359,33 @@ impl Plan {
             Some(Source::Survey) => self.answer_reach = self.answer_reach.max(reach),
             Some(Source::Usage | Source::Profile) | None => {}
         }
+    }
+}
+
+/// Some of a plan's stores of usage, by their position: lists of features, then counts, sums, trends
+/// and distinct values. Past the 62nd they are taken together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StoreSet(u64);
+
+impl StoreSet {
+    /// No store, and yet what any event changes: when there was one last.
+    pub const NONE: StoreSet = StoreSet(1);
+    /// Every store.
+    pub const ALL: StoreSet = StoreSet(u64::MAX);
+
+    /// The store at this position.
+    pub fn of(position: usize) -> StoreSet {
+        StoreSet(2 << position.min(62))
+    }
+
+    /// Adds the stores of another set.
+    pub fn add(&mut self, other: StoreSet) {
+        self.0 |= other.0;
+    }
+
+    /// Whether any store is in both; [`StoreSet::ALL`] has something in common with every set.
+    pub fn meets(self, other: StoreSet) -> bool {
+        self.0 & other.0 != 0
     }
 }
 

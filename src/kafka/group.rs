@@ -1,0 +1,73 @@
+//! How far the group has come with a topic, asked from outside: for commands that wait for it.
+
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::KafkaError;
+use rdkafka::{Offset, TopicPartitionList};
+
+use super::admin::TIMEOUT;
+use super::client::QuietContext;
+use super::config::KafkaSettings;
+use super::error::broker_error;
+use crate::broker::{BrokerError, ErrorClass};
+
+/// Asks after one topic and what the group has committed of it; joins nothing.
+pub struct GroupProgress {
+    consumer: BaseConsumer<QuietContext>,
+    topic: String,
+    partitions: i32,
+}
+
+impl GroupProgress {
+    /// For the first `partitions` partitions of `topic`.
+    ///
+    /// # Errors
+    /// `Fatal` when the client library refuses a setting.
+    pub fn of(
+        settings: &KafkaSettings,
+        topic: &str,
+        partitions: i32,
+    ) -> Result<GroupProgress, BrokerError> {
+        let made = settings
+            .watch_config()
+            .set("group.id", &settings.group_id)
+            .create_with_context(QuietContext);
+        let consumer =
+            made.map_err(|error| broker_error(ErrorClass::Fatal, "making a Kafka client", &error))?;
+        Ok(GroupProgress { consumer, topic: topic.to_owned(), partitions })
+    }
+
+    /// By partition, the offset after the last record there is.
+    ///
+    /// # Errors
+    /// When no broker answers in time.
+    pub fn ends(&self) -> Result<Vec<i64>, BrokerError> {
+        let end = |partition| {
+            let answer = self.consumer.fetch_watermarks(&self.topic, partition, TIMEOUT);
+            answer.map(|(_, high)| high).map_err(|error| self.failed("where it ends", &error))
+        };
+        (0..self.partitions).map(end).collect()
+    }
+
+    /// By partition, the next offset the group takes; 0 where it has committed none.
+    ///
+    /// # Errors
+    /// When no broker answers in time.
+    pub fn committed(&self) -> Result<Vec<i64>, BrokerError> {
+        let mut question = TopicPartitionList::new();
+        question.add_partition_range(&self.topic, 0, self.partitions - 1);
+        let answer = self
+            .consumer
+            .committed_offsets(question, TIMEOUT)
+            .map_err(|error| self.failed("how far the group is", &error))?;
+        let offset = |partition| match answer.find_partition(&self.topic, partition)?.offset() {
+            Offset::Offset(offset) => Some(offset),
+            _ => None,
+        };
+        Ok((0..self.partitions).map(|partition| offset(partition).unwrap_or(0)).collect())
+    }
+
+    fn failed(&self, what: &str, error: &KafkaError) -> BrokerError {
+        let tried = format!("asking topic `{}` {what}", self.topic);
+        broker_error(ErrorClass::Retriable, &tried, error)
+    }
+}
