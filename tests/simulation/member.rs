@@ -156,7 +156,17 @@ impl Client {
             return;
         }
         state.heard = now;
+        if let (true, Membership::Inside(id, _)) = (world.plan.incremental, state.membership) {
+            self.beat_incrementally(world, &mut state, id);
+            return;
+        }
         match state.membership {
+            Membership::Outside if world.plan.incremental => {
+                let mut group = world.group.borrow_mut();
+                let id = group.join(None, now, world.plan.rebalance_timeout);
+                state.membership = Membership::Inside(id, 0);
+                world.count("incremental members");
+            }
             Membership::Outside => {
                 let mut group = world.group.borrow_mut();
                 let id = group.join(instance, now, world.plan.rebalance_timeout);
@@ -177,7 +187,7 @@ impl Client {
                     Answer::Rebalance => {
                         world.group.borrow_mut().rejoin(id, now);
                     }
-                    Answer::Wait | Answer::Steady => {}
+                    Answer::Wait | Answer::Steady | Answer::Take(_) | Answer::Give(..) => {}
                 }
             }
             Membership::Inside(id, _) => {
@@ -202,10 +212,45 @@ impl Client {
                         state.fail_fenced();
                         self.news.set(true);
                     }
-                    Answer::Steady | Answer::Wait | Answer::Assigned(..) => {}
+                    Answer::Steady
+                    | Answer::Wait
+                    | Answer::Assigned(..)
+                    | Answer::Take(_)
+                    | Answer::Give(..) => {}
                 }
             }
         }
+    }
+}
+
+impl Client {
+    /// By the new protocol only what moves is told of.
+    fn beat_incrementally(&self, world: &World, state: &mut State, id: MemberId) {
+        let mut owned: Vec<i32> = state.held.keys().map(|input| input.partition).collect();
+        owned.sort_unstable();
+        owned.dedup();
+        let change = match world.group.borrow_mut().hear_of(id, &owned, world.now()) {
+            Answer::Take(numbers) => Change::Revoked(numbers.iter().flat_map(inputs_of).collect()),
+            Answer::Give(epoch, numbers) => {
+                let has_joined = state.membership != Membership::Inside(id, 0);
+                state.membership = Membership::Inside(id, epoch);
+                // A newcomer is told that there is nothing for it.
+                if numbers.is_empty() && has_joined {
+                    return;
+                }
+                Change::Assigned(numbers.iter().flat_map(inputs_of).collect())
+            }
+            _ => {
+                world.note(|| format!("{}: was given up by the group", self.name()));
+                state.lose();
+                self.news.set(true);
+                return;
+            }
+        };
+        let (Change::Assigned(inputs) | Change::Revoked(inputs) | Change::Lost(inputs)) = &change;
+        state.unanswered = inputs.iter().copied().collect();
+        state.changes.push_back(change);
+        self.news.set(true);
     }
 }
 
@@ -259,6 +304,10 @@ impl Member {
         let process = self.process().ok_or_else(dead)?;
         if let Some(fate) = world.fate_at(step) {
             fate.meet(world, &process, &self.name(), step);
+        }
+        // Others may have stopped it while this call waited.
+        while process.alive.get() && process.paused_until.get() > world.now() {
+            world.run_until(process.paused_until.get());
         }
         if process.alive.get() { Ok(()) } else { Err(dead()) }
     }
@@ -499,7 +548,7 @@ impl Broker for Member {
             self.world.note(|| format!("{}: {}", self.name(), described(change)));
             let what = match change {
                 Change::Assigned(inputs) => {
-                    state.fresh = inputs.iter().map(|input| input.partition).collect();
+                    state.fresh.extend(inputs.iter().map(|input| input.partition));
                     "assigned"
                 }
                 Change::Revoked(_) => "revoked",
@@ -619,6 +668,10 @@ impl Broker for Member {
 
     fn accept(&mut self, start: &[(Input, i64)]) -> Result<(), BrokerError> {
         self.at(Step::Accept)?;
+        self.world.note(|| {
+            let inputs: Vec<Input> = start.iter().map(|(input, _)| *input).collect();
+            format!("{}: accepts {:?}", self.name(), numbers(&inputs))
+        });
         let mut state = self.client.state.borrow_mut();
         for (input, position) in start {
             let held = Held { position: *position, ended: None, released: false };
@@ -635,6 +688,7 @@ impl Broker for Member {
 
     fn release(&mut self, inputs: &[Input]) -> Result<(), BrokerError> {
         self.at(Step::Release)?;
+        self.world.note(|| format!("{}: releases {:?}", self.name(), numbers(inputs)));
         let world = Rc::clone(&self.world);
         let mut state = self.client.state.borrow_mut();
         let mut answers = false;
@@ -642,6 +696,7 @@ impl Broker for Member {
             if state.unanswered.remove(input) {
                 answers = true;
                 state.held.remove(input);
+                state.fresh.remove(&input.partition);
             } else if let Some(held) = state.held.get_mut(input) {
                 held.released = true;
             }
@@ -649,6 +704,7 @@ impl Broker for Member {
         self.ask_ends(&mut state);
         if answers
             && state.unanswered.is_empty()
+            && !world.plan.incremental
             && let Membership::Inside(id, _) = state.membership
         {
             state.membership = match world.group.borrow_mut().rejoin(id, world.now()) {
@@ -774,15 +830,20 @@ impl Broker for Member {
                 self.at(Step::Poll)?;
                 return Err(error(ErrorClass::Abortable, "adding the offsets timed out"));
             }
-            let current = world.group.borrow().is_current(id, generation);
-            if !current && world.plan.mistake != Some(Mistake::NoFencing) {
+            let is_current = self.ask(|world, name, epoch| {
+                let known = world.group.borrow().is_current(id, generation)
+                    || world.plan.mistake == Some(Mistake::NoFencing);
+                if known {
+                    let now = world.now();
+                    world.cluster.borrow_mut().add_offsets(name, epoch, processed, now)?;
+                }
+                Ok(known)
+            })?;
+            if !is_current {
                 world.count("generation fenced");
                 world.note(|| format!("{}: its generation {generation} is over", self.name()));
                 return Err(self.gave_up(ErrorClass::Fenced, "the generation is over"));
             }
-            self.ask(|world, id, epoch| {
-                world.cluster.borrow_mut().add_offsets(id, epoch, processed, world.now())
-            })?;
         }
         self.at(Step::Offsets)?;
         world.note(|| format!("{}: asks to commit {}", self.name(), listed(processed)));
@@ -846,11 +907,12 @@ fn described(change: &Change) -> String {
         Change::Revoked(inputs) => ("revoked", inputs),
         Change::Lost(inputs) => ("lost", inputs),
     };
-    let mut numbers: Vec<i32> = inputs.iter().map(|input| input.partition).collect();
-    numbers.dedup();
-    numbers.sort_unstable();
-    numbers.dedup();
-    format!("{what} {numbers:?}")
+    format!("{what} {:?}", numbers(inputs))
+}
+
+/// The partition numbers among them, each once.
+fn numbers(inputs: &[Input]) -> BTreeSet<i32> {
+    inputs.iter().map(|input| input.partition).collect()
 }
 
 /// By partition number: the offset of each topic, and which commit it was.

@@ -3,14 +3,19 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::sync::Arc;
 
 use barometer::broker::{Input, OutputTopic};
 use barometer::engine::Engine;
 use barometer::engine::event::{self, Source};
 use barometer::engine::record::{self, EncodedRecord};
 use barometer::engine::report::Snapshot;
+use barometer::engine::rules::Rules;
+use barometer::engine::snapshot::{self, KeptAccount, Stamp};
+use barometer::engine::stats::Stats;
 use barometer::engine::time::EventTime;
 use barometer::partitioner::Partitioner;
+use barometer::telemetry::metrics::Metrics;
 use serde_json::{Value, json};
 
 use super::cluster::Stored;
@@ -65,6 +70,46 @@ impl fmt::Debug for Letter {
 pub struct Expected {
     pub told: Told,
     pub accounts: BTreeMap<String, Snapshot>,
+    /// By account: what a checkpoint of it holds, as [`state_of`] has it.
+    pub state: BTreeMap<String, Vec<u8>>,
+    /// What the metrics say of now.
+    pub gauges: Vec<String>,
+}
+
+/// What an account's record of the changelog says at a later time, apart from where and when it was
+/// written, and from the book of its alerts: since when the score has stood is known to the hour only,
+/// which is enough. What has left every window meanwhile is dropped as it is read, so both sides are
+/// read once more.
+pub fn state_of(rules: &Arc<Rules>, account: &str, value: &[u8], at: EventTime) -> Vec<u8> {
+    let key = account.as_bytes();
+    let kept = snapshot::open::<KeptAccount<'_>>(key, value).expect("a record as it was written");
+    let mut engine = Engine::with_rules(Arc::clone(rules), EventTime::MAX);
+    let slot = engine.put_back(account, kept).expect("a record of these rules");
+    engine.thaw(at, at, EventTime::MIN);
+    engine.snapshot(account).expect("it was put back");
+    let kept = engine.keep(slot, &Stamp::default(), false);
+    let kept = KeptAccount::new(
+        &Stamp::default(),
+        false,
+        kept.card,
+        kept.sequence,
+        kept.band,
+        kept.published,
+        None,
+        kept.overriding,
+        kept.aggregate,
+    );
+    snapshot::seal(key, &kept)
+}
+
+/// How many accounts are in which band, how many alerts fire, which sources are out; whatever is not
+/// zero.
+pub fn gauges_of(metrics: &Metrics) -> Vec<String> {
+    let text = String::from_utf8(metrics.text()).expect("metrics are text");
+    let of_now = ["barometer_accounts{", "barometer_alerts_firing{", "barometer_source_outages{"];
+    let tells =
+        |line: &&str| of_now.iter().any(|name| line.starts_with(name)) && !line.ends_with(" 0");
+    text.lines().filter(tells).map(str::to_owned).collect()
 }
 
 fn text(bytes: Option<&[u8]>) -> String {
@@ -137,6 +182,7 @@ impl Expected {
     /// What comes of everything that the inputs were given.
     pub fn of(world: &World) -> Expected {
         let mut expected = Expected::default();
+        let metrics = Metrics::new();
         for partition in 0..world.plan.partitions {
             let cluster = world.cluster.borrow();
             let mut records = Vec::new();
@@ -160,9 +206,16 @@ impl Expected {
                 let snapshot = engine.snapshot(&id).expect("the engine just named it");
                 let report = serde_json::to_value(snapshot.report()).expect("a report is JSON");
                 expected.told.reports.insert(id.clone(), says(&report));
+                let slot = engine.find(&id).expect("the engine just named it");
+                let kept = engine.keep(slot, &Stamp::default(), false);
+                let value = snapshot::seal(id.as_bytes(), &kept);
+                let state = state_of(&world.plan.rules, &id, &value, engine.now());
+                expected.state.insert(id.clone(), state);
                 expected.accounts.insert(id, snapshot);
             }
+            metrics.add_stats(&world.plan.rules, &Stats::default(), engine.stats());
         }
+        expected.gauges = gauges_of(&metrics);
         expected.told.letters.sort();
         expected
     }

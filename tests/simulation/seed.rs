@@ -6,16 +6,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use barometer::engine::event::{DecodeLimits, Source};
+use barometer::engine::snapshot::{self, KeptAccount};
 use barometer::engine::time::Span;
 use barometer::restore::OffsetReset;
 use barometer::task::{TaskSettings, TaskTime};
+use barometer::telemetry::metrics::Metrics;
 use barometer::worker::CommitPace;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use super::history::History;
 use super::member::Mistake;
-use super::oracle::{Expected, Told, judge};
+use super::oracle::{Expected, Told, gauges_of, judge, state_of};
 use super::weather::{Counts, Weather};
 use super::world::{Plan, World};
 
@@ -101,6 +103,7 @@ fn plan(
         gap_min: Duration::from_millis(one_of([1, 20, 20, 100]) as u64),
         catching_up: Duration::from_millis(1_000),
     };
+    let membership = one_of([0, 1, 2, 2]);
     Plan {
         partitions,
         settings: Arc::new(settings),
@@ -110,7 +113,8 @@ fn plan(
         rebalance_timeout: one_of([3_000, 10_000, 10_000, 30_000]),
         transaction_timeout: one_of([1_000, 3_000, 10_000, 10_000]),
         markers_after: one_of([0, 20, 200, 2_000]),
-        static_members: dice.random_range(0..2) == 0,
+        static_members: membership == 0,
+        incremental: membership == 1,
         workers: dice.random_range(1..4),
         processes: dice.random_range(1..4),
         weather,
@@ -182,22 +186,63 @@ fn stops_at_the_gap(world: &Rc<World>, expected: &Expected) -> Result<(), String
 }
 
 /// All processes die, and one new one reads everything back: it shows what the oracle knows, and has
-/// nothing to add.
+/// nothing to add. Stopped, it leaves what the oracle would, and the next start has nothing to read
+/// again.
 fn reads_back(world: &Rc<World>, expected: &Expected) -> Result<(), String> {
     world.crash_all();
-    world.start("after");
+    let metrics = Arc::new(Metrics::new());
+    world.start_counting("after", &metrics);
     wait_until_done(world, "after all had died")?;
     judge(&expected.told, &Told::of(world), true)?;
+    shows(world, expected)?;
+    let gauges = gauges_of(&metrics);
+    if gauges != expected.gauges {
+        return Err(format!("metrics say {gauges:?}, expected {:?}", expected.gauges));
+    }
+    world.stop_all();
+    // The last commit's markers are under way.
+    world.run_until(world.now() + world.plan.markers_after + 500);
+    for (account, value) in world.state() {
+        let Some(wanted) = expected.accounts.get(&account) else {
+            return Err(format!("`{account}` is kept and never was"));
+        };
+        let state = state_of(&world.plan.rules, &account, &value, wanted.as_of);
+        if Some(&state) != expected.state.get(&account) {
+            return Err(format!(
+                "`{account}` is kept as {}",
+                differing(&account, &state, expected)
+            ));
+        }
+    }
+    let replayed = world.counts.borrow().of("inputs replayed");
+    world.start("at last");
+    wait_until_done(world, "after a stop")?;
+    if world.counts.borrow().of("inputs replayed") != replayed {
+        return Err("inputs are read again after a stop".to_owned());
+    }
+    judge(&expected.told, &Told::of(world), true)?;
+    shows(world, expected)
+}
+
+fn shows(world: &Rc<World>, expected: &Expected) -> Result<(), String> {
     for (account, wanted) in &expected.accounts {
         match world.shown(account) {
             Some(shown) if shown.says_the_same_as(wanted) => {}
             Some(shown) => {
-                return Err(format!(
-                    "`{account}` was read back as\n{shown:?}\nexpected\n{wanted:?}"
-                ));
+                return Err(format!("`{account}` is shown as\n{shown:?}\nexpected\n{wanted:?}"));
             }
-            None => return Err(format!("`{account}` was not read back")),
+            None => return Err(format!("`{account}` is not shown")),
         }
     }
     Ok(())
+}
+
+fn differing(account: &str, state: &[u8], expected: &Expected) -> String {
+    let described =
+        |state: &[u8]| match snapshot::open::<KeptAccount<'_>>(account.as_bytes(), state) {
+            Ok(kept) => format!("{kept:?}"),
+            Err(error) => error.to_string(),
+        };
+    let wanted = expected.state.get(account).map_or_else(String::new, |state| described(state));
+    format!("\n{}\nexpected\n{wanted}", described(state))
 }

@@ -5,7 +5,7 @@
 //! the others go on while one of them waits. All choices come from one generator: a seed is a run.
 
 use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::ops::Range;
 use std::rc::Rc;
@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Duration;
 
 use barometer::broker::{Input, OutputTopic};
-use barometer::checkpoint::Marker;
+use barometer::checkpoint::{IN_PARTS, Marker};
 use barometer::clock::Clock;
 use barometer::engine::event::Source;
 use barometer::engine::rules::Rules;
@@ -29,7 +29,7 @@ use barometer::worker::{CommitPace, Parking, Shared, Worker};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
-use super::cluster::{Cluster, Handed, Place, Refused, Tx};
+use super::cluster::{Cluster, Handed, Log, Place, Refused, Tx};
 use super::group::Group;
 use super::history::Batch;
 use super::member::{Client, Member, Mistake, marker_of};
@@ -38,6 +38,8 @@ use super::weather::{Counts, Step, Weather};
 
 /// How often the world looks around.
 const LOOK_MS: i64 = 100;
+/// A process that is well again has heard by then what became of its partitions.
+const HEARD_WITHIN_MS: i64 = 2_000;
 /// Lines of a trace that are kept.
 const TRACE_LINES: usize = 4_000;
 
@@ -48,6 +50,8 @@ pub struct Plan {
     pub rules: Arc<Rules>,
     pub pace: CommitPace,
     pub static_members: bool,
+    /// The group's new protocol.
+    pub incremental: bool,
     pub workers: usize,
     pub processes: usize,
     pub session_timeout: i64,
@@ -106,7 +110,7 @@ pub struct Process {
     pub shared: Shared,
     number: usize,
     /// It does nothing until then, its threads included.
-    paused_until: Cell<i64>,
+    pub paused_until: Cell<i64>,
     /// It can reach nobody until then.
     cut_until: Cell<i64>,
     is_static: bool,
@@ -199,7 +203,7 @@ impl World {
         };
         let world = World {
             cluster: RefCell::default(),
-            group: RefCell::default(),
+            group: RefCell::new(Group::new(plan.partitions, plan.incremental)),
             processes: RefCell::default(),
             away_until: Cell::new(0),
             calm: Cell::new(false),
@@ -317,6 +321,11 @@ impl World {
     // --- processes
 
     pub fn start(self: &Rc<World>, name: &str) {
+        self.start_counting(name, &self.metrics);
+    }
+
+    /// Starts a process that counts into metrics of its own.
+    pub fn start_counting(self: &Rc<World>, name: &str, metrics: &Arc<Metrics>) {
         let plan = &self.plan;
         let number = self.started.get();
         self.started.set(number + 1);
@@ -328,7 +337,7 @@ impl World {
             rules: Arc::new(InForce::new((*plan.rules).clone())),
             routing: Arc::new(Routing::new(plan.partitions, Some(Partitioner::Murmur2), topics)),
             view: Arc::new(View::new(plan.workers)),
-            metrics: Arc::clone(&self.metrics),
+            metrics: Arc::clone(metrics),
             clock: Clock::by_hand(Arc::clone(&self.millis)),
             stop: Arc::new(AtomicBool::new(false)),
             stop_timeout: Duration::from_secs(20),
@@ -410,6 +419,28 @@ impl World {
 
     fn running(&self) -> Vec<Rc<Process>> {
         self.processes.borrow().iter().filter(|process| process.alive.get()).cloned().collect()
+    }
+
+    /// All processes are stopped, and none comes back.
+    pub fn stop_all(self: &Rc<World>) {
+        self.running().iter().for_each(|process| self.stop(process));
+        self.crash_all();
+    }
+
+    /// The latest record of each account in the changelog, where it is not in parts.
+    pub fn state(&self) -> BTreeMap<String, Vec<u8>> {
+        let cluster = self.cluster.borrow();
+        let mut state = BTreeMap::new();
+        for record in cluster.outputs(OutputTopic::Changelog).flat_map(Log::committed) {
+            let key = record.key.as_deref().unwrap_or_default();
+            let Ok(account) = std::str::from_utf8(key) else { continue };
+            let value = record.value.as_deref().unwrap_or_default();
+            match value.first() {
+                Some(&IN_PARTS) => state.remove(account),
+                _ => state.insert(account.to_owned(), value.to_vec()),
+            };
+        }
+        state
     }
 
     /// All processes die at once, and none comes back.
@@ -511,13 +542,8 @@ impl World {
                     process.beat(self, &seat.client);
                 }
             }
-            let plan = &self.plan;
-            let gone = self.group.borrow_mut().pass(
-                now,
-                plan.session_timeout,
-                plan.rebalance_timeout,
-                plan.partitions,
-            );
+            let (session, rebalance) = (self.plan.session_timeout, self.plan.rebalance_timeout);
+            let gone = self.group.borrow_mut().pass(now, session, rebalance);
             for _ in 0..gone {
                 self.count("session timed out");
             }
@@ -574,7 +600,7 @@ impl World {
         }
         if self.rolls(|weather| weather.rebalance) {
             self.count("rebalance for no reason");
-            self.group.borrow_mut().rebalance(now, self.plan.rebalance_timeout);
+            self.group.borrow_mut().shuffle(now, self.plan.rebalance_timeout);
         }
         if self.rolls(|weather| weather.newcomer) && running.len() < 3 {
             let name = self.new_name();
@@ -608,6 +634,16 @@ impl World {
     fn delete_old_inputs(&self) {
         let partition = self.roll(0..i64::from(self.plan.partitions)) as i32;
         let Some(marker) = self.marker(partition) else { return };
+        // Inputs are kept for days, and whoever was held up hears of it within seconds: nobody is to
+        // find them gone from where it stood before.
+        let up_to_date = |process: &Rc<Process>| {
+            let held_up = process.paused_until.get().max(process.cut_until.get());
+            let idle = |seat: &Rc<Seat>| seat.worker.try_borrow().is_ok_and(|w| w.is_some());
+            held_up + HEARD_WITHIN_MS <= self.now() && process.seats.borrow().iter().all(idle)
+        };
+        if !self.plan.forgets_inputs && !self.running().iter().all(up_to_date) {
+            return;
+        }
         for source in Source::ALL {
             let input = Input { source, partition };
             let mut cluster = self.cluster.borrow_mut();
