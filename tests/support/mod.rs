@@ -159,6 +159,18 @@ impl Kafka {
         for result in results {
             result.unwrap_or_else(|(_, code)| panic!("topic `{topic}` was not made: {code}"));
         }
+        // A broker that is busy hears of it later than the controller says so.
+        let deadline = Instant::now() + PATIENCE;
+        let is_known = || {
+            let answer = admin.inner().fetch_metadata(None, Duration::from_secs(5)).ok()?;
+            let found = answer.topics().iter().find(|found| found.name() == topic)?;
+            let led = found.partitions().iter().filter(|row| row.leader() >= 0).count();
+            (led == partitions as usize).then_some(())
+        };
+        while is_known().is_none() {
+            assert!(Instant::now() < deadline, "topic `{topic}` was made and is not to be seen");
+            std::thread::sleep(Duration::from_millis(50));
+        }
     }
 
     /// Produces records, each to the partition where Java's producer would put its key, and waits
