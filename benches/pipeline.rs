@@ -19,6 +19,7 @@ use barometer::engine::event::{DecodeLimits, Source};
 use barometer::engine::rules::Rules;
 use barometer::engine::scorecard::Scorecard;
 use barometer::engine::time::{EventTime, Span};
+use barometer::restore::OffsetReset;
 use barometer::routing::Routing;
 use barometer::task::{Task, TaskSettings, TaskTime};
 use barometer::view::View;
@@ -92,6 +93,7 @@ impl Pipeline {
             changelog: "test-changelog".to_owned(),
             checkpoint_interval: Span::SECOND * 30,
             changelog_bytes_max: 1_000_000,
+            offset_reset: OffsetReset::Fail,
             at_least_once: false,
             dead_letter_bytes_max: 1 << 20,
             topics: topics.clone(),

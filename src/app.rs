@@ -19,6 +19,7 @@ use crate::engine::yaml::Problem;
 use crate::in_force::InForce;
 use crate::kafka::{Delivery, GroupProtocol, KafkaBroker, KafkaSettings};
 use crate::partitioner::Partitioner;
+use crate::restore::OffsetReset;
 use crate::routing::Routing;
 use crate::task::{TaskSettings, TaskTime};
 use crate::telemetry::metrics::{Metrics, Reload};
@@ -182,6 +183,11 @@ pub fn shared(config: &Config, rules: Rules, partitions: i32, clock: Clock) -> S
         changelog: config.kafka.topics.changelog.clone(),
         checkpoint_interval: config.engine.checkpoint_interval,
         changelog_bytes_max: record_bytes_max.saturating_sub(RECORD_OVERHEAD_BYTES),
+        offset_reset: match config.kafka.offset_reset {
+            config::OffsetReset::Fail => OffsetReset::Fail,
+            config::OffsetReset::Earliest => OffsetReset::Earliest,
+            config::OffsetReset::Latest => OffsetReset::Latest,
+        },
         at_least_once: config.kafka.delivery == config::Delivery::AtLeastOnce,
         dead_letter_bytes_max: record_bytes_max.saturating_sub(RECORD_OVERHEAD_BYTES),
         topics: Source::ALL.map(|source| config.kafka.topics.input(source).to_owned()),

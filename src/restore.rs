@@ -116,8 +116,8 @@ pub enum RestoreError {
     #[error(
         "topic `{topic}`, partition {partition} begins at offset {earliest}, and group `{group}` \
          has to read from {wanted}: records were deleted that are still needed. Keep records for \
-         longer than the service may be away; to go on without them set the group's offsets \
-         (kafka-consumer-groups.sh --reset-offsets)"
+         longer than the service may be away; to go on without them set \
+         `kafka.offset_reset` to `earliest` or `latest`"
     )]
     Deleted {
         /// The input topic.
@@ -149,6 +149,30 @@ pub enum RestoreError {
         /// The group.
         group: String,
     },
+}
+
+/// What to do where the broker no longer holds what is to be read next.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OffsetReset {
+    /// Stop, and say so.
+    #[default]
+    Fail,
+    /// Go on at the first record there is.
+    Earliest,
+    /// Go on at the end.
+    Latest,
+}
+
+/// Records of an input that will never be read, because they were deleted before: `from` up to, and
+/// not including, `to`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lost {
+    /// The input.
+    pub input: Input,
+    /// The offset that was to be read next.
+    pub from: i64,
+    /// The one that is instead.
+    pub to: i64,
 }
 
 /// A changelog on its way back into an engine. Holds the latest of each account, nothing else.
@@ -354,6 +378,44 @@ impl Restore {
         if let Some((slot, _)) = self.engine.take_out(account_id) {
             self.put_back.swap_remove(slot as usize);
         }
+    }
+
+    /// Moves offsets past what the broker no longer holds, where the settings allow it, and tells what
+    /// is lost by that. State stays as it is: accounts are without the events that nobody can read any
+    /// more. `held` says the first offset there is of an input, and the one after the last. What is
+    /// left as it was is refused by [`check_held`].
+    pub fn skip_deleted(
+        &mut self,
+        committed: &mut [(Input, Option<Committed>)],
+        held: impl Fn(Input) -> (i64, i64),
+    ) -> Vec<Lost> {
+        let mut lost = Vec::new();
+        for (input, committed) in committed {
+            // Without an offset an input begins at the first record there is.
+            let Some(committed) = committed else { continue };
+            let (first, end) = held(*input);
+            let from = match &self.marker {
+                Some(marker) => marker.positions[input.source as usize].min(committed.offset),
+                None => committed.offset,
+            };
+            if from >= first {
+                continue;
+            }
+            let to = match self.settings.offset_reset {
+                OffsetReset::Fail => continue,
+                // Only what would have been read once more is gone.
+                OffsetReset::Earliest | OffsetReset::Latest if committed.offset >= first => first,
+                OffsetReset::Earliest => first,
+                OffsetReset::Latest => end,
+            };
+            committed.offset = committed.offset.max(to);
+            if let Some(marker) = &mut self.marker {
+                let position = &mut marker.positions[input.source as usize];
+                *position = to.max(*position);
+            }
+            lost.push(Lost { input: *input, from, to });
+        }
+        lost
     }
 
     /// The changelog has been read to its end: where each input goes on, and the task, which replays

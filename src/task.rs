@@ -25,7 +25,7 @@ use crate::engine::rules::Rules;
 use crate::engine::snapshot::{self, KeptGone, Stamp};
 use crate::engine::time::{EventTime, Span};
 use crate::engine::{Change, Engine, WARM_UP_MAX};
-use crate::restore::{Restored, Resumption};
+use crate::restore::{OffsetReset, Restored, Resumption};
 use crate::routing::{Routing, RoutingError};
 
 /// Most records of one topic that wait in a task; more stay with the client, which then stops
@@ -77,6 +77,8 @@ pub struct TaskSettings {
     pub changelog_bytes_max: usize,
     /// Output and offsets are not committed in one transaction, so state may be ahead of offsets.
     pub at_least_once: bool,
+    /// What to do where the broker no longer holds what is to be read next.
+    pub offset_reset: OffsetReset,
     /// Most bytes of a dead letter, key and headers included; the original is cut to fit.
     pub dead_letter_bytes_max: usize,
     /// The topics' names, for dead letters: by `Source as usize`.
@@ -216,6 +218,11 @@ struct Feed<R> {
     buffer_bytes: usize,
     /// Read up to here: the end of the partition, when it was reached.
     read_to: i64,
+    /// By offset, where each fetch of what waits here ended, and when it came.
+    fetches: VecDeque<(i64, EventTime)>,
+    /// Where it ended by the last question, with when that was asked, and by the one before it.
+    ended: (EventTime, i64),
+    ended_before: i64,
     /// The first offset that has not been processed.
     next: i64,
 }
@@ -258,6 +265,9 @@ impl<R: InputRecord> Task<R> {
                 warmed: 0,
                 buffer_bytes: 0,
                 read_to: *offset,
+                fetches: VecDeque::new(),
+                ended: (EventTime::MIN, 0),
+                ended_before: 0,
                 next: *offset,
             })
             .collect();
@@ -545,6 +555,9 @@ impl<R: InputRecord> Task<R> {
                 Fetched::End(offset) => feed.read_to = feed.read_to.max(offset),
             }
         }
+        if feed.fetches.back().is_none_or(|(end, _)| *end < feed.read_to) {
+            feed.fetches.push_back((feed.read_to, arrived_at));
+        }
         let next_before = feed.next;
         feed.settle();
         self.moved |= feed.next != next_before;
@@ -570,6 +583,11 @@ impl<R: InputRecord> Task<R> {
         let (stood_at, stood_when) = (self.positions(), self.engine.now());
         // Looked up once: a worker's answer is about all its inputs.
         let own_ends: Vec<Option<End>> = self.feeds.iter().map(|f| self.end_of(f, ends)).collect();
+        for (feed, end) in self.feeds.iter_mut().zip(&own_ends) {
+            if let Some(end) = end {
+                feed.note_end(ends.asked_at, end.stable);
+            }
+        }
         let mut taken = 0;
         while taken < budget {
             let Some(index) = self.next_feed(&own_ends, ends.asked_at) else { break };
@@ -624,10 +642,11 @@ impl<R: InputRecord> Task<R> {
 
     /// The feed whose first record is next, if it is certain that no other topic holds an earlier
     /// one: every topic with nothing waiting here must have been read up to where it ended at
-    /// `asked_at`, and the record must not be younger than that question. Where record time has
-    /// nothing to do with the clock, the record must have been there when it was asked.
+    /// `asked_at`, and the record must not be younger than that question. Then whoever writes in the
+    /// order of record times, whatever the topics, is read in that order.
     fn next_feed(&self, ends: &[Option<End>], asked_at: EventTime) -> Option<usize> {
         let mut first: Option<(EventTime, usize)> = None;
+        let mut may_bring_another = false;
         for (index, (feed, end)) in self.feeds.iter().zip(ends).enumerate() {
             match feed.buffer.front() {
                 Some((_, time)) => {
@@ -636,6 +655,7 @@ impl<R: InputRecord> Task<R> {
                     }
                 }
                 None => {
+                    may_bring_another = true;
                     if feed.read_to < end.as_ref()?.stable {
                         return None;
                     }
@@ -645,10 +665,9 @@ impl<R: InputRecord> Task<R> {
         let (time, index) = first?;
         let certain = match self.settings.task_time {
             TaskTime::Wall => time <= asked_at,
-            TaskTime::Records => {
-                let (record, _) = self.feeds[index].buffer.front().expect("just looked at");
-                ends[index].is_some_and(|end| record.offset() < end.stable)
-            }
+            // Its time says nothing of when it was written. A topic that shows nothing may hold an
+            // earlier one, unless this one was there before the question.
+            TaskTime::Records => !may_bring_another || self.feeds[index].first_was_there(asked_at),
         };
         certain.then_some(index)
     }
@@ -1112,6 +1131,7 @@ impl<R: InputRecord> Task<R> {
     pub fn park(&mut self) {
         for feed in &mut self.feeds {
             feed.buffer.clear();
+            feed.fetches.clear();
             feed.warmed = 0;
             feed.buffer_bytes = 0;
             feed.read_to = feed.next;
@@ -1125,6 +1145,31 @@ impl<R> Feed<R> {
         if self.buffer.is_empty() {
             self.next = self.next.max(self.read_to);
         }
+        while self.fetches.front().is_some_and(|(end, _)| *end <= self.next) {
+            self.fetches.pop_front();
+        }
+    }
+
+    /// Takes note of an answer; one question is asked when the one before it is answered.
+    fn note_end(&mut self, asked_at: EventTime, stable: i64) {
+        if self.ended.0 < asked_at {
+            self.ended_before = self.ended.1;
+            self.ended = (asked_at, stable);
+        }
+    }
+
+    /// Whether the first record that waits had been written before a question was asked: it was
+    /// fetched by then, or an earlier answer knew of it.
+    fn first_was_there(&self, asked_at: EventTime) -> bool
+    where
+        R: InputRecord,
+    {
+        let Some(offset) = self.buffer.front().map(|(record, _)| record.offset()) else {
+            return false;
+        };
+        // Offsets that no record has may lie before it, at the end of an earlier fetch.
+        let fetch = self.fetches.iter().find(|(end, _)| *end > offset);
+        fetch.is_some_and(|(_, at)| *at <= asked_at) || offset < self.ended_before
     }
 }
 

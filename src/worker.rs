@@ -21,7 +21,7 @@ use crate::engine::report::Snapshot;
 use crate::engine::stats::Stats;
 use crate::engine::time::EventTime;
 use crate::in_force::InForce;
-use crate::restore::{Restore, RestoreError, check_held};
+use crate::restore::{Lost, OffsetReset, Restore, RestoreError, check_held};
 use crate::routing::{Routing, RoutingError};
 use crate::task::{Task, TaskSettings};
 use crate::telemetry::metrics::{Metrics, Outcome};
@@ -389,8 +389,9 @@ impl<B: Broker> Worker<B> {
         let offset_of = |input: &Input, committed: &Option<Committed>| {
             committed.as_ref().map_or_else(|| earliest[input], |committed| committed.offset)
         };
-        let start: Vec<(Input, i64)> =
+        let mut start: Vec<(Input, i64)> =
             inputs.iter().zip(&committed).map(|(i, c)| (*i, offset_of(i, c))).collect();
+        self.start_past_deleted(&mut start)?;
         let mut answers = inputs.into_iter().zip(committed);
         for arriving in self.arriving.iter_mut().filter(is_new) {
             arriving.committed = Some(answers.by_ref().take(arriving.inputs.len()).collect());
@@ -410,6 +411,24 @@ impl<B: Broker> Worker<B> {
         }
         info!(worker = self.number, partitions = ?assigned, "partitions assigned");
         self.show_condition();
+        Ok(())
+    }
+
+    /// Has no input fetched from where the broker holds nothing any more, if the settings allow to go
+    /// on: it would only fail. What is lost by it is told when the state is back; a parked task would
+    /// never know.
+    fn start_past_deleted(&mut self, start: &mut [(Input, i64)]) -> Result<(), BrokerError> {
+        let reset = self.shared.settings.offset_reset;
+        if reset == OffsetReset::Fail {
+            return Ok(());
+        }
+        for (input, offset) in start {
+            let (first, end) = self.broker.watermarks(*input, ANSWER_TIMEOUT)?;
+            if *offset < first {
+                *offset = if reset == OffsetReset::Latest { end } else { first };
+                self.parking.lock().remove(&input.partition);
+            }
+        }
         Ok(())
     }
 
@@ -452,23 +471,22 @@ impl<B: Broker> Worker<B> {
         }
         let Some(mut arriving) = self.arriving.pop_front() else { return Ok(()) };
         let Arriving { partition, since, .. } = arriving;
-        let (Some(restore), Some(committed)) = (arriving.restore.take(), &arriving.committed)
+        let (Some(mut restore), Some(mut committed)) =
+            (arriving.restore.take(), arriving.committed.clone())
         else {
             return Ok(());
         };
         let records = restore.records();
-        let put_together = self.put_together(restore, committed, &arriving.earliest, &held);
+        let lost = restore.skip_deleted(&mut committed, |input| held[&input]);
+        let put_together = self.put_together(restore, &committed, &arriving.earliest, &held, &lost);
         let (task, again) = match put_together {
             Ok(together) => together,
             Err(error) => {
                 // Whoever asked, and was then held up while others went on, has old answers.
-                let inputs = &arriving.inputs;
-                let now = self.broker.committed(inputs, ANSWER_TIMEOUT);
-                let is_old = now.as_ref().is_ok_and(|now| {
-                    now.iter().ne(committed.iter().map(|(_, committed)| committed))
-                });
-                if is_old {
-                    warn!(worker = self.number, partition, %error, "somebody else went on: asking anew");
+                let answers = self.broker.committed(&arriving.inputs, ANSWER_TIMEOUT);
+                let known = arriving.committed.iter().flatten().map(|(_, committed)| committed);
+                if answers.is_ok_and(|answers| answers.iter().ne(known)) {
+                    warn!(worker = self.number, partition, %error, "others went on: asking anew");
                     arriving.committed = None;
                     self.arriving.push_back(arriving);
                     return Ok(());
@@ -476,6 +494,7 @@ impl<B: Broker> Worker<B> {
                 return Err(error.into());
             }
         };
+        self.tell_lost(&lost);
         if !again.is_empty() {
             self.broker.accept(&again)?;
             self.ends = None;
@@ -507,6 +526,7 @@ impl<B: Broker> Worker<B> {
         committed: &[(Input, Option<Committed>)],
         earliest: &HashMap<Input, i64>,
         held: &HashMap<Input, (i64, i64)>,
+        lost: &[Lost],
     ) -> Result<(Task<B::Record>, Vec<(Input, i64)>), RestoreError> {
         let (task, resumptions) = restore.finish::<B::Record>(
             committed,
@@ -520,11 +540,29 @@ impl<B: Broker> Worker<B> {
         for from in resumptions {
             let input = Input { source: from.source, partition };
             check_held(&self.shared.settings, partition, from, held[&input])?;
-            if from.replay_from != from.live_from {
+            let was_skipped = lost.iter().any(|lost| lost.input == input);
+            if from.replay_from != from.live_from || was_skipped {
                 again.push((input, from.replay_from));
             }
         }
         Ok((task, again))
+    }
+
+    /// Data loss that the settings allow is loud all the same.
+    fn tell_lost(&self, lost: &[Lost]) {
+        for Lost { input, from, to } in lost {
+            let topic = &self.shared.settings.topics[input.source as usize];
+            let records = u64::try_from(to - from).unwrap_or(0);
+            error!(
+                topic,
+                partition = input.partition,
+                from,
+                to,
+                records,
+                "records were deleted before they were read: the scores are without them"
+            );
+            self.shared.metrics.add_lost(input.source, records);
+        }
     }
 
     /// Brings tasks whose state was read back up to their committed offsets.

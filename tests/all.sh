@@ -47,16 +47,20 @@ else
   tests/kafka/broker.sh resolve
 fi
 
+# Everything is built and tested as it is shipped, and once: with TLS in it.
+need_tls_tools
+features=(--features tls)
+
 section "cargo fmt"
 need_component fmt rustfmt
 cargo fmt --check
 
 section "cargo clippy"
 need_component clippy clippy
-cargo clippy --all-targets --locked -- -D warnings
+cargo clippy --all-targets --locked "${features[@]}" -- -D warnings
 
 section "build the tests"
-cargo test --locked --no-run
+cargo test --locked "${features[@]}" --no-run
 
 section "wait for Kafka"
 if [ -n "$kafka_start" ]; then
@@ -78,9 +82,9 @@ section "cargo test"
 # A test that hangs fails within half an hour instead of holding everything.
 limit=""
 if command -v timeout >/dev/null; then limit="timeout --foreground 1800"; fi
-$limit cargo test --locked --no-fail-fast -- --include-ignored
+$limit cargo test --locked "${features[@]}" --no-fail-fast -- --include-ignored
 
 section "barometer test, on the scorecards"
-cargo run --quiet --locked -- test config/scorecards/*.yaml tests/scorecards/*.yaml tests/scenarios/*.yaml
+cargo run --quiet --locked "${features[@]}" -- test config/scorecards/*.yaml tests/scorecards/*.yaml tests/scenarios/*.yaml
 
 section "done"

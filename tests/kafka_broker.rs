@@ -11,8 +11,8 @@ use barometer::clock::Clock;
 use barometer::engine::event::Source;
 use barometer::engine::time::EventTime;
 use barometer::kafka::{
-    Delivery, EventWriter, GroupProtocol, KafkaBroker, KafkaSettings, OffsetReset, TopicProblem,
-    check_topics, create_topics, list_topics,
+    Delivery, EventWriter, GroupProtocol, KafkaBroker, KafkaSettings, Purpose, Retention,
+    TopicProblem, check_topics, create_topics, list_topics,
 };
 
 const WAIT: Duration = Duration::from_secs(30);
@@ -35,7 +35,7 @@ fn settings(test: &str) -> KafkaSettings {
 
 fn settings_with_topics(test: &str, partitions: i32) -> KafkaSettings {
     let settings = settings(test);
-    assert_eq!(create_topics(&settings, partitions, 1).unwrap().len(), 9);
+    assert_eq!(create_topics(&settings, partitions, 1, Retention::Forever).unwrap().len(), 9);
     settings
 }
 
@@ -483,37 +483,26 @@ fn offsets_of_a_member_the_group_has_given_up_are_fenced() {
 fn an_offset_that_is_gone_stops_with_an_error_that_names_it() {
     let settings = settings_with_topics("gone", 1);
     write(&settings, Source::Usage, 0..3);
-    for (offset_reset, stops) in [(OffsetReset::Fail, true), (OffsetReset::Earliest, false)] {
-        let settings = KafkaSettings { offset_reset, ..settings.clone() };
-        let mut broker = KafkaBroker::connect(&settings, 0, Clock::wall()).unwrap();
-        let started = Instant::now();
-        let mut fetched = Vec::new();
-        let error = loop {
-            assert!(started.elapsed() < WAIT);
-            for change in broker.poll(STEP).unwrap_or_default() {
-                let Change::Assigned(inputs) = change else { panic!("{change:?}") };
-                let start: Vec<_> = inputs.iter().map(|input| (*input, 88_120)).collect();
-                broker.accept(&start).unwrap();
-            }
-            match broker.fetch(usage(0), 10, &mut fetched) {
-                Err(error) => break Some(error),
-                Ok(()) if fetched.len() >= 3 => break None,
-                Ok(()) => {}
-            }
-        };
-        match error {
-            Some(error) if stops => {
-                let topic = &settings.input_topics[&Source::Usage];
-                assert_eq!(error.class, ErrorClass::Fatal);
-                let start = format!("topic `{topic}`, partition 0, offset 88120: ");
-                assert!(error.message.starts_with(&start), "{error}");
-                assert!(error.message.contains("`kafka.offset_reset`"), "{error}");
-            }
-            None if !stops => {}
-            other => panic!("{offset_reset:?}: {other:?}"),
+    let mut broker = KafkaBroker::connect(&settings, 0, Clock::wall()).unwrap();
+    let started = Instant::now();
+    let mut fetched = Vec::new();
+    let error = loop {
+        assert!(started.elapsed() < WAIT);
+        for change in broker.poll(STEP).unwrap_or_default() {
+            let Change::Assigned(inputs) = change else { panic!("{change:?}") };
+            let start: Vec<_> = inputs.iter().map(|input| (*input, 88_120)).collect();
+            broker.accept(&start).unwrap();
         }
-        broker.close(WAIT);
-    }
+        if let Err(error) = broker.fetch(usage(0), 10, &mut fetched) {
+            break error;
+        }
+    };
+    let topic = &settings.input_topics[&Source::Usage];
+    assert_eq!(error.class, ErrorClass::Fatal);
+    let start = format!("topic `{topic}`, partition 0, offset 88120: ");
+    assert!(error.message.starts_with(&start), "{error}");
+    assert!(error.message.contains("`kafka.offset_reset`"), "{error}");
+    broker.close(WAIT);
 }
 
 #[test]
@@ -600,11 +589,15 @@ fn an_idle_member_sleeps_and_a_record_wakes_it() {
 #[ignore = "needs Kafka: tests/all.sh"]
 fn topics_are_made_checked_and_listed() {
     let mut settings = settings("topics");
-    let missing = check_topics(&settings).unwrap().unwrap_err();
+    let missing = check_topics(&settings, Purpose::Run).unwrap().unwrap_err();
     assert_eq!(missing.0.len(), 8, "all but the profiles: {missing}");
-    create_topics(&settings, 3, 1).unwrap();
-    assert_eq!(create_topics(&settings, 3, 1).unwrap(), [""; 0], "nothing is made twice");
-    let found = eventually(|| check_topics(&settings).unwrap().ok());
+    create_topics(&settings, 3, 1, Retention::Forever).unwrap();
+    assert_eq!(
+        create_topics(&settings, 3, 1, Retention::Forever).unwrap(),
+        [""; 0],
+        "nothing is made twice"
+    );
+    let found = eventually(|| check_topics(&settings, Purpose::Run).unwrap().ok());
     assert_eq!((found.partitions, found.sources.len()), (3, 5));
 
     let listed = list_topics(&settings).unwrap();
@@ -618,8 +611,8 @@ fn topics_are_made_checked_and_listed() {
 
     let odd = format!("{}-odd", settings.input_topics[&Source::Survey]);
     settings.input_topics.insert(Source::Survey, odd.clone());
-    create_topics(&settings, 2, 1).unwrap();
-    eventually(|| match check_topics(&settings).unwrap() {
+    create_topics(&settings, 2, 1, Retention::Forever).unwrap();
+    eventually(|| match check_topics(&settings, Purpose::Run).unwrap() {
         Err(problems) => match &problems.0[..] {
             [TopicProblem::UnequalPartitions(counts)] => {
                 counts.contains(&(odd.clone(), 2)).then_some(())

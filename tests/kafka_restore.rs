@@ -242,6 +242,95 @@ fn state_and_offsets_that_do_not_fit_together_stop_the_service_with_what_to_do()
     assert_stops(&setup, "has no committed offsets for partition 0, and topic");
 }
 
+/// One use of the product by each of these accounts, of a minute ago and in this order.
+fn use_product(kafka: &Kafka, setup: &Setup, accounts: &[&str]) {
+    let records: Vec<RawRecord> = accounts
+        .iter()
+        .map(|account| {
+            let at = now_millis() - 60_000;
+            let body = json!({
+                "event_id": account, "account_id": account, "occurred_at": at, "feature": "reports",
+            });
+            RawRecord {
+                key: Some(account.as_bytes().to_vec()),
+                value: Some(body.to_string().into_bytes()),
+                timestamp_millis: at,
+                ..RawRecord::default()
+            }
+        })
+        .collect();
+    kafka.produce_raw(setup.topic("usage"), &records);
+}
+
+/// Deletes what lies before `offset` of the usage topic, as retention would.
+fn delete_before(kafka: &Kafka, setup: &Setup, offset: i64) {
+    let partition = json!({ "topic": setup.topic("usage"), "partition": 0, "offset": offset });
+    let wanted = json!({ "partitions": [partition], "version": 1 }).to_string();
+    let file = setup.file("delete.json", &wanted);
+    let class = "org.apache.kafka.tools.DeleteRecordsCommand";
+    kafka.tool(class, &["--offset-json-file", file.to_str().expect("UTF-8")], "");
+}
+
+#[test]
+#[ignore = "needs Kafka: tests/all.sh"]
+fn records_deleted_before_they_were_read_stop_it_or_are_told_counted_and_left_out() {
+    let kafka = Kafka::for_test("deleted");
+    let mut setup = Setup::new(&kafka);
+    hurried(&mut setup);
+    setup.create_topics(1);
+    let usage = setup.topic("usage").to_owned();
+    use_product(&kafka, &setup, &["a", "b"]);
+    let service = setup.run(&[]);
+    kafka.wait_until_committed(setup.group(), &[&usage]);
+    service.stop("TERM");
+
+    // Offsets 0 and 1 were read; of 2 to 5 the first two are deleted unread.
+    use_product(&kafka, &setup, &["c", "d", "e", "f"]);
+    delete_before(&kafka, &setup, 4);
+    let place = format!("topic `{usage}`, partition 0 begins at offset 4");
+    assert_stops(&setup, &format!("{place}, and group `{}` has to read from 2", setup.group()));
+    assert_stops(&setup, "set `kafka.offset_reset` to `earliest` or `latest`");
+
+    let lost = "barometer_lost_records_total{source=\"usage\"}";
+    setup.settings["kafka"]["offset_reset"] = json!("earliest");
+    let service = setup.run(&[]);
+    let line = service.wait_for_line("records were deleted before they were read", 1);
+    for part in ["ERROR", &usage, "partition=0", "from=2", "to=4", "records=2"] {
+        assert!(line.contains(part), "`{part}` is not in: {line}");
+    }
+    kafka.wait_until_committed(setup.group(), &[&usage]);
+    assert_eq!(service.metric(lost), Some(2.0));
+    // What is known of the accounts stays; of the lost records nobody has ever heard.
+    let known = |service: &Service| {
+        let is_known = |account: &&str| service.get(&format!("/accounts/{account}")).0 == 200;
+        ["a", "b", "c", "d", "e", "f", "g", "h", "i"]
+            .into_iter()
+            .filter(is_known)
+            .collect::<String>()
+    };
+    assert_eq!(known(&service), "abef");
+    service.stop("TERM");
+
+    // At the end, though records are there: 6 is deleted, and 7 left out.
+    setup.settings["kafka"]["offset_reset"] = json!("latest");
+    use_product(&kafka, &setup, &["g", "h"]);
+    delete_before(&kafka, &setup, 7);
+    let service = setup.run(&[]);
+    service.wait_until_ready();
+    assert_eq!(service.metric(lost), Some(2.0), "{:#?}", service.log());
+    use_product(&kafka, &setup, &["i"]);
+    kafka.wait_until_committed(setup.group(), &[&usage]);
+    assert_eq!(known(&service), "abefi");
+    service.stop("TERM");
+
+    // Nothing is deleted now, so nothing is told.
+    let service = setup.run(&[]);
+    service.wait_until_ready();
+    assert_eq!(service.said("were deleted before"), 0);
+    assert_eq!(known(&service), "abefi");
+    service.stop("TERM");
+}
+
 /// The service ends by itself, with this in its last words.
 fn assert_stops(setup: &Setup, text: &str) {
     let mut service = setup.run(&[]);

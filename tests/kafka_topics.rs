@@ -101,6 +101,33 @@ fn topics_are_made_listed_and_run_on() {
     service.stop("TERM");
 }
 
+#[test]
+#[ignore = "needs Kafka: tests/all.sh"]
+fn input_topics_keep_a_year_of_events_unless_told_otherwise() {
+    let kafka = Kafka::for_test("kept");
+    for (arguments, kept) in [
+        (&[][..], "retention.ms=34560000000"),
+        (&["--retention", "90d"], "retention.ms=7776000000"),
+        // As the brokers are set.
+        (&["--retention", "broker"], "neither"),
+    ] {
+        let setup = Setup::on(kafka.bootstrap(), |what| {
+            kafka.name(&format!("{}-{what}", arguments.last().unwrap_or(&"default")))
+        });
+        let made = setup.command(&[&["topics", "create", "--partitions", "1"], arguments].concat());
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        let listed = String::from_utf8(setup.command(&["topics", "list"]).stdout).unwrap();
+        for topic in INPUTS.iter().chain(&OUTPUTS) {
+            let line = listed.lines().find(|line| line.starts_with(setup.topic(topic))).unwrap();
+            let of_events = matches!(*topic, "usage" | "tickets" | "payments" | "surveys");
+            assert_eq!(line.contains(kept), of_events && kept != "neither", "{line}");
+            assert!(kept != "neither" || !line.contains("retention.ms=34560000000"), "{line}");
+        }
+    }
+    let refused = Setup::new(&kafka).command(&["topics", "create", "--retention", "10"]);
+    assert_eq!(refused.status.code(), Some(2));
+}
+
 /// A good usage event or survey answer of an account, in the partition where `hash` puts its key.
 fn record(n: usize, hash: Partitioner, usage: bool) -> RawRecord {
     let account_id = format!("account-{n}");

@@ -17,7 +17,7 @@ use barometer::engine::event::{DecodeLimits, Source};
 use barometer::engine::rules::Rules;
 use barometer::engine::scorecard::Scorecard;
 use barometer::engine::time::{EventTime, Span};
-use barometer::restore::{Restore, check_held};
+use barometer::restore::{OffsetReset, Restore, check_held};
 use barometer::routing::Routing;
 use barometer::task::{Task, TaskSettings, TaskTime};
 use serde_json::Value;
@@ -385,6 +385,7 @@ fn settings(at_least_once: bool) -> Arc<TaskSettings> {
         checkpoint_interval: Span::from_millis(3_000),
         // Small, so that accounts are written in parts.
         changelog_bytes_max: 400,
+        offset_reset: OffsetReset::Fail,
         at_least_once,
         dead_letter_bytes_max: 1_000_000,
         topics: Source::ALL.map(|source| source.default_topic().to_owned()),

@@ -10,7 +10,7 @@ use barometer::engine::event::{DecodeLimits, Source};
 use barometer::engine::rules::Rules;
 use barometer::engine::scorecard::Scorecard;
 use barometer::engine::time::{EventTime, Span};
-use barometer::restore::Restore;
+use barometer::restore::{OffsetReset, Restore};
 use barometer::routing::Routing;
 use barometer::task::{Task, TaskSettings, TaskTime};
 use serde_json::{Value, json};
@@ -90,6 +90,7 @@ impl Bench {
             changelog: "test-changelog".to_owned(),
             checkpoint_interval: Span::SECOND * 30,
             changelog_bytes_max: 1_000_000,
+            offset_reset: OffsetReset::Fail,
             at_least_once: false,
             dead_letter_bytes_max: 1_000_000,
             topics: names.clone(),
@@ -334,6 +335,36 @@ fn a_question_older_than_a_record_does_not_let_it_pass() {
     bench.fetch(Source::Usage, &[record], hour(2));
     assert_eq!(bench.work(hour(1)), 0, "another topic may hold an earlier one by now");
     assert_eq!(bench.work(hour(2)), 1);
+}
+
+#[test]
+fn with_record_time_alone_too_a_question_older_than_a_record_does_not_let_it_pass() {
+    let mut bench = Bench::new(TaskTime::Records);
+    // Asked at 1: all topics are empty. Then a ticket is written, after it a usage event, and the
+    // usage event is fetched first.
+    bench.work(hour(1));
+    let before = bench.topics.clone();
+    let ticket = bench.ticket("a", hour(5));
+    let usage = bench.usage("a", hour(6));
+    bench.fetch(Source::Usage, &[usage], hour(2));
+    let now = std::mem::replace(&mut bench.topics, before);
+    assert_eq!(bench.work(hour(1)), 0, "the ticket may be there by now");
+    bench.topics = now;
+    assert_eq!(bench.work(hour(3)), 0, "it is");
+    bench.fetch(Source::Ticket, &[ticket], hour(3));
+    assert_eq!(bench.work(hour(3)), 2);
+    assert_eq!(bench.now(), hour(6));
+}
+
+#[test]
+fn with_record_time_alone_what_an_earlier_answer_knew_of_need_not_wait_for_the_next() {
+    let mut bench = Bench::new(TaskTime::Records);
+    let backlog: Vec<Stored> = (0..3).map(|at| bench.usage("a", hour(at))).collect();
+    bench.work(hour(1));
+    bench.work(hour(2));
+    // Fetched after the last question was asked, and written before the one before it.
+    bench.fetch(Source::Usage, &backlog, hour(3));
+    assert_eq!(bench.work(hour(2)), 3);
 }
 
 #[test]

@@ -21,6 +21,7 @@ use barometer::engine::rules::Rules;
 use barometer::engine::scorecard::Scorecard;
 use barometer::engine::time::{EventTime, Span};
 use barometer::in_force::InForce;
+use barometer::restore::OffsetReset;
 use barometer::routing::Routing;
 use barometer::task::{Task, TaskSettings, TaskTime};
 use barometer::telemetry::metrics::Metrics;
@@ -329,6 +330,7 @@ impl Running {
                 changelog: "test-changelog".to_owned(),
                 checkpoint_interval: Span::SECOND,
                 changelog_bytes_max: 900_000,
+                offset_reset: OffsetReset::Fail,
                 at_least_once: false,
                 dead_letter_bytes_max: 900_000,
                 topics: topics.clone(),

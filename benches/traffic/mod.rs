@@ -318,9 +318,11 @@ pub fn json(event: &Event<'_>, into: &mut String) -> Source {
             survey.score_milli / 1_000,
             survey.respondent_id.as_deref().unwrap_or_default()
         ),
-        Body::Profile(_) | Body::ProfileGone | Body::Override(_) | Body::Feedback(_) => {
-            unreachable!("the traffic has none of these")
-        }
+        Body::Profile(_)
+        | Body::ProfileGone
+        | Body::Forget
+        | Body::Override(_)
+        | Body::Feedback(_) => unreachable!("the traffic has none of these"),
     }
     .expect("strings take all");
     body.source()

@@ -12,7 +12,7 @@ use crate::engine::event::Source;
 use crate::engine::scorecard::{Measure, Scorecard, fed_by};
 use crate::engine::time::Span;
 use crate::engine::yaml::{Problem, Severity};
-use crate::kafka;
+use crate::kafka::{self, Purpose};
 
 #[derive(Debug, Args)]
 pub struct CheckArgs {
@@ -68,7 +68,16 @@ impl Found {
                 let size = format!("{measures} measures, {} cases", file.cases.len());
                 self.tell(&file.name, &file.warnings, &size);
             }
-            Err(problems) => self.tell(&path.display().to_string(), &problems, ""),
+            Err(problems) => {
+                let name = path.display().to_string();
+                self.tell(&name, &problems, "");
+                if std::fs::read_to_string(path).is_ok_and(|text| looks_like_settings(&text)) {
+                    eprintln!(
+                        "{name}: this looks like settings, and was read as a scorecard; settings \
+                         are checked with `barometer check --config {name}`"
+                    );
+                }
+            }
         }
     }
 
@@ -97,7 +106,7 @@ impl Found {
 
     fn ask_brokers(&mut self, config: &Config) -> Result<(), CliError> {
         let settings = app::kafka_settings(config);
-        match kafka::check_topics(&settings).map_err(CliError::failure)? {
+        match kafka::check_topics(&settings, Purpose::Run).map_err(CliError::failure)? {
             Ok(topics) => {
                 warn_of_retention(config, &settings);
                 let (sources, partitions) = (topics.sources.len(), topics.partitions);
@@ -127,6 +136,12 @@ impl Found {
             _ => {}
         }
     }
+}
+
+/// Whether a file that is no scorecard has sections of the settings.
+fn looks_like_settings(text: &str) -> bool {
+    const SECTIONS: [&str; 5] = ["kafka:", "ingest:", "engine:", "http:", "shutdown_timeout:"];
+    text.lines().any(|line| SECTIONS.iter().any(|section| line.starts_with(section)))
 }
 
 /// Warns of windows that reach back further than their topic does.
@@ -174,6 +189,15 @@ fn outlived(card: &Scorecard, source: Source, topic: &str, kept: Span) -> Option
 mod tests {
     use super::*;
     use crate::preset::PRESETS;
+
+    #[test]
+    fn settings_are_told_from_scorecards() {
+        assert!(looks_like_settings(include_str!("../../config/barometer.yaml")));
+        assert!(looks_like_settings("# mine\nhttp: { listen: 0.0.0.0:80 }\n"));
+        for preset in PRESETS {
+            assert!(!looks_like_settings(preset.text), "{}", preset.name);
+        }
+    }
 
     #[test]
     fn a_topic_that_forgets_sooner_than_a_window_is_told_with_the_widest_of_them() {

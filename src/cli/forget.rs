@@ -11,7 +11,7 @@ use crate::app;
 use crate::broker::OutputTopic;
 use crate::clock::{self, Clock};
 use crate::engine::event::{ACCOUNT_ID_BYTES_MAX, Source};
-use crate::kafka::{self, EventWriter, GroupProgress};
+use crate::kafka::{self, EventWriter, GroupProgress, Purpose};
 
 /// Between two looks at how far the service is.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
@@ -41,7 +41,7 @@ pub fn forget(args: &ForgetArgs) -> Result<(), CliError> {
     }
     let settings = app::kafka_settings(&config);
     let topic = config.kafka.topics.input(Source::Profile);
-    let found = match kafka::check_topics(&settings).map_err(CliError::failure)? {
+    let found = match kafka::check_topics(&settings, Purpose::Look).map_err(CliError::failure)? {
         Ok(found) => found,
         Err(problems) => return Err(CliError::failure(problems)),
     };

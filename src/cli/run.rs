@@ -57,10 +57,6 @@ pub fn run(args: &RunArgs) -> Result<(), CliError> {
     let (rules, warnings) = app::load_rules(&config).map_err(CliError::Usage)?;
     show_warnings(&warnings);
     let kafka = app::kafka_settings(&config);
-    let refused = kafka.refused_properties();
-    if !refused.is_empty() {
-        return Err(CliError::Usage(refused.join("\n")));
-    }
     // How many partitions there are is only known once a broker has answered, and readers are
     // served before that.
     let runtime = tokio::runtime::Runtime::new().map_err(CliError::failure)?;
@@ -152,7 +148,7 @@ async fn find_topics(kafka: &KafkaSettings, shared: &Shared) -> Result<TopicsFou
     let mut pause = BACKOFF.0;
     loop {
         let settings = kafka.clone();
-        let answer = tokio::task::spawn_blocking(move || kafka::check_topics(&settings)).await;
+        let answer = tokio::task::spawn_blocking(move || kafka::check_start(&settings)).await;
         match answer.map_err(CliError::failure)? {
             Ok(Ok(found)) => return Ok(found),
             Ok(Err(problems)) => return Err(CliError::Usage(problems.to_string())),

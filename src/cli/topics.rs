@@ -4,7 +4,8 @@ use clap::{Args, Subcommand};
 
 use super::{CliError, SettingsArgs};
 use crate::app;
-use crate::kafka;
+use crate::engine::time::Span;
+use crate::kafka::{self, Purpose, Retention};
 
 #[derive(Debug, Args)]
 pub struct TopicsArgs {
@@ -30,6 +31,10 @@ struct CreateArgs {
     /// Copies of each partition on different brokers
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(i32).range(1..=100))]
     replication: i32,
+    /// How long the input topics of events keep them, by their timestamps: a duration, `forever`, or
+    /// `broker` for what the brokers are set to. No window sees further back at a first start
+    #[arg(long, default_value = "400d", value_parser = retention)]
+    retention: Retention,
 }
 
 #[derive(Debug, Args)]
@@ -43,8 +48,9 @@ pub fn topics(args: &TopicsArgs) -> Result<(), CliError> {
         TopicsCommand::Create(args) => {
             let config = args.settings.load(&args.settings.overrides())?;
             let settings = app::kafka_settings(&config);
-            let created = kafka::create_topics(&settings, args.partitions, args.replication)
-                .map_err(CliError::failure)?;
+            let created =
+                kafka::create_topics(&settings, args.partitions, args.replication, args.retention)
+                    .map_err(CliError::failure)?;
             if created.is_empty() {
                 println!("all topics are there already");
             }
@@ -71,10 +77,22 @@ pub fn topics(args: &TopicsArgs) -> Result<(), CliError> {
                     settings.join(" ")
                 );
             }
-            match kafka::check_topics(&settings).map_err(CliError::failure)? {
+            match kafka::check_topics(&settings, Purpose::Look).map_err(CliError::failure)? {
                 Ok(_) => Ok(()),
                 Err(problems) => Err(CliError::failure(problems)),
             }
         }
+    }
+}
+
+fn retention(text: &str) -> Result<Retention, String> {
+    match text {
+        "forever" => Ok(Retention::Forever),
+        "broker" => Ok(Retention::OfTheBroker),
+        text => match text.parse::<Span>() {
+            Ok(span) if span >= Span::HOUR => Ok(Retention::For(span)),
+            Ok(_) => Err("expected at least 1h".to_owned()),
+            Err(error) => Err(format!("{error}; or `forever`, or `broker`")),
+        },
     }
 }

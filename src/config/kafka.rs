@@ -1,42 +1,18 @@
 //! The `kafka` section: the broker, the group, the topics, and the client library's own properties.
 
+use super::security::{check_security, is_for_every_client};
 use super::settings::names;
-use super::{Delivery, GroupProtocol, Kafka, Properties, Surroundings, Topics};
+use super::{Delivery, GroupProtocol, Kafka, OffsetReset, Properties, Surroundings, Topics};
 use crate::broker::OutputTopic;
 use crate::engine::event::Source;
 use crate::engine::time::Span;
 use crate::engine::yaml::{Field, Fields};
+use crate::kafka::refused_keys;
 
 /// Longest name of a topic, and nearly that of a group instance.
 const TOPIC_BYTES_MAX: usize = 249;
 /// Leaves room for what the engine appends: a worker's number.
 const INSTANCE_BYTES_MAX: usize = 200;
-
-/// Properties the engine sets itself, and what to do instead.
-const OWNED: [(&str, &str); 16] = [
-    ("enable.auto.commit", "offsets are committed together with the output they led to"),
-    ("enable.auto.offset.store", "offsets are committed together with the output they led to"),
-    ("isolation.level", "inputs are always read committed: `delivery` has to hold end to end"),
-    (
-        "transactional.id",
-        "it is made of `kafka.group_id`, `kafka.instance` and the worker's number",
-    ),
-    ("enable.idempotence", "it is always on; what may be chosen is `kafka.delivery`"),
-    (
-        "partition.assignment.strategy",
-        "only `range` gives a worker the same partitions of all topics",
-    ),
-    ("group.remote.assignor", "only `range` gives a worker the same partitions of all topics"),
-    ("group.protocol", "use `kafka.group_protocol`"),
-    ("group.id", "use `kafka.group_id`"),
-    ("group.instance.id", "it is made of `kafka.instance` and the worker's number"),
-    ("partitioner", "output follows Java's `murmur2`; for the input use `ingest.partitioner`"),
-    ("bootstrap.servers", "use `kafka.bootstrap_servers`"),
-    ("metadata.broker.list", "use `kafka.bootstrap_servers`"),
-    ("session.timeout.ms", "use `kafka.session_timeout`"),
-    ("transaction.timeout.ms", "use `kafka.transaction_timeout`"),
-    ("enable.partition.eof", "the engine has to know when it has read a partition to its end"),
-];
 
 /// Reads the section.
 pub(super) fn read_kafka(fields: &Fields<'_>, surroundings: &Surroundings<'_>) -> Option<Kafka> {
@@ -49,6 +25,8 @@ pub(super) fn read_kafka(fields: &Fields<'_>, surroundings: &Surroundings<'_>) -
         .or("group_protocol", GroupProtocol::Classic, |field| field.choice(&names::GROUP_PROTOCOL));
     let delivery =
         fields.or("delivery", Delivery::ExactlyOnce, |field| field.choice(&names::DELIVERY));
+    let offset_reset =
+        fields.or("offset_reset", OffsetReset::Fail, |field| field.choice(&names::OFFSET_RESET));
     let session_timeout = fields.or("session_timeout", Span::SECOND * 45, |field| {
         field.span_in(Span::SECOND, Span::MINUTE * 30)
     });
@@ -66,10 +44,14 @@ pub(super) fn read_kafka(fields: &Fields<'_>, surroundings: &Surroundings<'_>) -
         None => OutputTopic::Changelog.default_topic().to_string(),
     };
     let topics = fields.section("topics", |topics| read_topics(topics, &default_changelog));
-    let properties = fields.or("properties", Properties::default(), read_properties);
+    let properties = fields.or("properties", Properties::default(), |field| {
+        let properties = read_properties(field, Clients::All)?;
+        check_security(field, &properties, surroundings)?;
+        Some(properties)
+    });
     let of_role = |role: &'static str| {
-        fields
-            .section(role, |fields| fields.or("properties", Properties::default(), read_properties))
+        let read = |field: &Field<'_>| read_properties(field, Clients::OfARole);
+        fields.section(role, |fields| fields.or("properties", Properties::default(), read))
     };
     let (consumer_properties, producer_properties) = (of_role("consumer"), of_role("producer"));
     Some(Kafka {
@@ -78,6 +60,7 @@ pub(super) fn read_kafka(fields: &Fields<'_>, surroundings: &Surroundings<'_>) -
         instance: instance?,
         group_protocol: group_protocol?,
         delivery: delivery?,
+        offset_reset: offset_reset?,
         session_timeout: session_timeout?,
         transaction_timeout: transaction_timeout?,
         topics: topics?,
@@ -176,13 +159,24 @@ fn check_topics_differ(fields: &Fields<'_>, topics: &Topics) -> Option<()> {
     Some(())
 }
 
-fn read_properties(field: &Field<'_>) -> Option<Properties> {
+/// Whom properties are for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Clients {
+    All,
+    /// Consumers, or producers.
+    OfARole,
+}
+
+fn read_properties(field: &Field<'_>, clients: Clients) -> Option<Properties> {
     if field.is_null() {
         return Some(Properties::default());
     }
     let read_one = |(key, value): (&str, Field<'_>)| {
-        if let Some((_, why)) = OWNED.iter().find(|(owned, _)| *owned == key) {
+        if let Some((_, why)) = refused_keys().iter().find(|(owned, _)| *owned == key) {
             return value.error(format!("belongs to the engine: {why}"));
+        }
+        if clients == Clients::OfARole {
+            is_for_every_client(key, &value)?;
         }
         let text = value.as_text().or_else(|| value.expected("a single value"))?;
         Some((key.to_string(), text.to_string()))

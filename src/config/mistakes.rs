@@ -1,12 +1,12 @@
 //! Every mistake in the settings, with the exact words it is told in: an error text is an interface.
 
-use super::tests::told;
+use super::tests::{told, told_without_tls};
 
 /// A file, and all that is told about it.
 #[rustfmt::skip]
 const MISTAKES: &[(&str, &str)] = &[
     ("kafka: { group: x }",
-     "barometer.yaml:1: kafka.group is not a known key; known here: bootstrap_servers, group_id, instance, group_protocol, delivery, session_timeout, transaction_timeout, topics, properties, consumer, producer"),
+     "barometer.yaml:1: kafka.group is not a known key; known here: bootstrap_servers, group_id, instance, group_protocol, delivery, offset_reset, session_timeout, transaction_timeout, topics, properties, consumer, producer"),
     ("kafak: { group_id: x }",
      "barometer.yaml:1: kafak is not a known key; did you mean `kafka`?"),
     ("kafka: localhost:9092",
@@ -21,6 +21,27 @@ const MISTAKES: &[(&str, &str)] = &[
      "barometer.yaml:1: kafka.group_protocol is `new`, expected `classic` or `consumer`"),
     ("kafka: { delivery: exactly-once }",
      "barometer.yaml:1: kafka.delivery is `exactly-once`, expected `exactly_once` or `at_least_once`"),
+    ("kafka: { offset_reset: error }",
+     "barometer.yaml:1: kafka.offset_reset is `error`, expected `fail`, `earliest` or `latest`"),
+    ("kafka: { properties: { auto.offset.reset: latest } }",
+     "barometer.yaml:1: kafka.properties.auto.offset.reset belongs to the engine: use `kafka.offset_reset`"),
+    ("kafka: { properties: { security.protocol: TLS } }",
+     "barometer.yaml:1: kafka.properties.security.protocol is `TLS`, expected `PLAINTEXT`, `SSL`, `SASL_PLAINTEXT` or `SASL_SSL`"),
+    ("kafka: { properties: { security.protocol: SASL_SSL } }",
+     "barometer.yaml:1: kafka.properties.sasl.mechanism is missing, expected `PLAIN`, `SCRAM-SHA-256` or `SCRAM-SHA-512`"),
+    ("kafka: { properties: { security.protocol: SASL_SSL, sasl.mechanism: GSSAPI } }",
+     "barometer.yaml:1: kafka.properties.sasl.mechanism is `GSSAPI`, expected `PLAIN`, `SCRAM-SHA-256` or `SCRAM-SHA-512`"),
+    ("kafka: { properties: { security.protocol: SASL_SSL, sasl.mechanisms: scram-sha-512 } }",
+     "barometer.yaml:1: kafka.properties.sasl.username is missing: SCRAM-SHA-512 needs a user and a password (`${VARIABLE}` and `${file:PATH}` take them from elsewhere)\n\
+      barometer.yaml:1: kafka.properties.sasl.password is missing: SCRAM-SHA-512 needs a user and a password (`${VARIABLE}` and `${file:PATH}` take them from elsewhere)"),
+    ("kafka: { properties: { security.protocol: SASL_PLAINTEXT, sasl.mechanism: PLAIN, sasl.username: me, sasl.password: x } }",
+     "barometer.yaml:1: warning: kafka.properties.sasl.mechanism is `PLAIN` without TLS: whoever sees the network sees the password"),
+    ("kafka: { properties: { sasl.mechanism: SCRAM-SHA-512 } }",
+     "barometer.yaml:1: warning: kafka.properties.sasl.mechanism has no effect while security.protocol is `PLAINTEXT`"),
+    ("kafka: { properties: { ssl.ca.location: ca.pem } }",
+     "barometer.yaml:1: warning: kafka.properties.ssl.ca.location has no effect while security.protocol is `PLAINTEXT`"),
+    ("kafka: { consumer: { properties: { sasl.username: me } } }",
+     "barometer.yaml:1: kafka.consumer.properties.sasl.username belongs under `kafka.properties`: every client has to be let in alike"),
     ("kafka: { session_timeout: 45 }",
      "barometer.yaml:1: kafka.session_timeout is 45, expected a duration such as `28d`, `6h`, `90s` or `250ms`"),
     ("kafka: { session_timeout: 2h }",
@@ -124,8 +145,32 @@ const MISTAKES: &[(&str, &str)] = &[
     ("- kafka",
      "barometer.yaml:1: the file is a list, expected a mapping"),
     ("kafka: { group: x }\nlog: { level: loud, format: loud }\nengine:\n  workers: many\nnonsense: 1",
-     "barometer.yaml:1: kafka.group is not a known key; known here: bootstrap_servers, group_id, instance, group_protocol, delivery, session_timeout, transaction_timeout, topics, properties, consumer, producer\nbarometer.yaml:2: log.level is `loud`, expected `error`, `warn`, `info`, `debug` or `trace`\nbarometer.yaml:2: log.format is `loud`, expected `text` or `json`\nbarometer.yaml:4: engine.workers is `many`, expected a whole number, 1 to 256\nbarometer.yaml:5: nonsense is not a known key; known here: kafka, ingest, engine, scores, http, log, shutdown_timeout, scorecards"),
+     "barometer.yaml:1: kafka.group is not a known key; known here: bootstrap_servers, group_id, instance, group_protocol, delivery, offset_reset, session_timeout, transaction_timeout, topics, properties, consumer, producer\nbarometer.yaml:2: log.level is `loud`, expected `error`, `warn`, `info`, `debug` or `trace`\nbarometer.yaml:2: log.format is `loud`, expected `text` or `json`\nbarometer.yaml:4: engine.workers is `many`, expected a whole number, 1 to 256\nbarometer.yaml:5: nonsense is not a known key; known here: kafka, ingest, engine, scores, http, log, shutdown_timeout, scorecards"),
 ];
+
+/// What a build says that has no TLS.
+#[rustfmt::skip]
+const MISTAKES_WITHOUT_TLS: &[(&str, &str)] = &[
+    ("kafka: { properties: { security.protocol: ssl } }",
+     "barometer.yaml:1: kafka.properties.security.protocol is `SSL`, which this build cannot do: it was built without TLS; build it with `cargo build --release --features tls`"),
+    ("kafka: { properties: { security.protocol: SASL_SSL, sasl.mechanism: PLAIN } }",
+     "barometer.yaml:1: kafka.properties.security.protocol is `SASL_SSL`, which this build cannot do: it was built without TLS; build it with `cargo build --release --features tls`"),
+    ("kafka: { properties: { security.protocol: SASL_PLAINTEXT, sasl.mechanism: SCRAM-SHA-256, sasl.username: me, sasl.password: x } }",
+     "barometer.yaml:1: kafka.properties.sasl.mechanism is `SCRAM-SHA-256`, which this build cannot do: SCRAM needs the library that TLS does; build it with `cargo build --release --features tls`"),
+    ("kafka: { properties: { ssl.ca.location: ca.pem } }",
+     "barometer.yaml:1: kafka.properties.ssl.ca.location cannot be used: this build has no TLS; build it with `cargo build --release --features tls`"),
+];
+
+#[test]
+fn a_build_without_tls_says_how_to_get_it() {
+    for (text, expected) in MISTAKES_WITHOUT_TLS {
+        assert_eq!(told_without_tls(text), *expected, "{text}");
+    }
+    // PLAIN needs no library.
+    let plain = "kafka: { properties: { security.protocol: SASL_PLAINTEXT, sasl.mechanism: PLAIN, \
+                 sasl.username: me, sasl.password: x } }";
+    assert!(told_without_tls(plain).contains("warning: "), "{}", told_without_tls(plain));
+}
 
 #[test]
 fn each_mistake_is_told_in_these_words() {

@@ -12,6 +12,7 @@ mod mistakes;
 mod overlay;
 mod read;
 mod secret;
+mod security;
 mod settings;
 mod show;
 #[cfg(test)]
@@ -56,6 +57,8 @@ pub struct Surroundings<'a> {
     pub host_name: Option<String>,
     /// How many threads the machine runs at once.
     pub cores: usize,
+    /// Whether this build can do TLS, and SCRAM, which needs the same library.
+    pub tls: bool,
 }
 
 impl Config {
@@ -75,6 +78,7 @@ impl Config {
             read_file: &read_file,
             base,
             cores: std::thread::available_parallelism().map_or(1, usize::from),
+            tls: cfg!(feature = "tls"),
         };
         let Some(path) = path else {
             return Config::parse("defaults", "", overrides, &surroundings);

@@ -44,6 +44,8 @@ pub struct Kafka {
     pub group_protocol: GroupProtocol,
     /// What a crash may do to the output.
     pub delivery: Delivery,
+    /// What to do where the broker no longer holds what is to be read next.
+    pub offset_reset: OffsetReset,
     /// How long a member may be silent before its partitions go to others.
     pub session_timeout: Span,
     /// How long the broker keeps a transaction of a dead instance open.
@@ -74,6 +76,17 @@ pub enum Delivery {
     ExactlyOnce,
     /// Some records may come twice, with the same ids; needs no transactions.
     AtLeastOnce,
+}
+
+/// What to do where the broker no longer holds what is to be read next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OffsetReset {
+    /// Stop, and say so.
+    Fail,
+    /// Go on at the first record there is.
+    Earliest,
+    /// Go on at the end.
+    Latest,
 }
 
 /// The names of all topics.
@@ -247,13 +260,19 @@ pub enum ScorecardFile {
 /// The names of choices, as the settings write them.
 pub(super) mod names {
     use super::{
-        Delivery, GroupProtocol, LogFormat, LogLevel, Partitioner, ScorecardFile, TaskTime,
+        Delivery, GroupProtocol, LogFormat, LogLevel, OffsetReset, Partitioner, ScorecardFile,
+        TaskTime,
     };
 
     pub const GROUP_PROTOCOL: [(&str, GroupProtocol); 2] =
         [("classic", GroupProtocol::Classic), ("consumer", GroupProtocol::Consumer)];
     pub const DELIVERY: [(&str, Delivery); 2] =
         [("exactly_once", Delivery::ExactlyOnce), ("at_least_once", Delivery::AtLeastOnce)];
+    pub const OFFSET_RESET: [(&str, OffsetReset); 3] = [
+        ("fail", OffsetReset::Fail),
+        ("earliest", OffsetReset::Earliest),
+        ("latest", OffsetReset::Latest),
+    ];
     pub const PARTITIONER: [(&str, Partitioner); 3] = [
         ("auto", Partitioner::Auto),
         ("murmur2", Partitioner::Murmur2),

@@ -15,6 +15,8 @@ impl fmt::Display for Config {
         let protocol = name_of(&names::GROUP_PROTOCOL, &kafka.group_protocol);
         writeln!(f, "kafka.group_protocol: {protocol}")?;
         writeln!(f, "kafka.delivery: {}", name_of(&names::DELIVERY, &kafka.delivery))?;
+        let reset = name_of(&names::OFFSET_RESET, &kafka.offset_reset);
+        writeln!(f, "kafka.offset_reset: {reset}")?;
         writeln!(f, "kafka.session_timeout: {}", kafka.session_timeout)?;
         writeln!(f, "kafka.transaction_timeout: {}", kafka.transaction_timeout)?;
         writeln!(f, "kafka.topics.usage: {}", kafka.topics.usage)?;

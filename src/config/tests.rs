@@ -24,6 +24,7 @@ fn surroundings(variables: &[(&str, &str)]) -> Surroundings<'static> {
         base: PathBuf::from("/etc/barometer"),
         host_name: Some("node-7".to_string()),
         cores: 6,
+        tls: true,
     }
 }
 
@@ -49,6 +50,14 @@ pub(super) fn told(text: &str) -> String {
     told_with(text, &[], &Overrides::default())
 }
 
+pub(super) fn told_without_tls(text: &str) -> String {
+    let surroundings = Surroundings { tls: false, ..surroundings(&[]) };
+    match Config::parse("barometer.yaml", text, &Overrides::default(), &surroundings) {
+        Ok(loaded) => lines(&loaded.warnings),
+        Err(problems) => lines(&problems),
+    }
+}
+
 #[test]
 fn the_shipped_file_says_what_the_defaults_are() {
     let defaults = load("", &[], &Overrides::default());
@@ -62,6 +71,7 @@ kafka.group_id: barometer
 kafka.instance: node-7
 kafka.group_protocol: classic
 kafka.delivery: exactly_once
+kafka.offset_reset: fail
 kafka.session_timeout: 45s
 kafka.transaction_timeout: 10s
 kafka.topics.usage: product-usage
@@ -230,13 +240,15 @@ fn secrets_are_never_printed() {
     let text = "
 kafka:
   properties:
+    security.protocol: SASL_SSL
+    sasl.mechanism: SCRAM-SHA-512
     sasl.password: hunter2
     ssl.key.pem: hunter2
     sasl.jaas.config: hunter2
     sasl.oauthbearer.client.secret: hunter2
     ssl.key.password: [hunter2]
     sasl.username: me
-  consumer: { properties: { sasl.oauthbearer.token: hunter2 } }
+  consumer: { properties: { a.token.of.mine: hunter2 } }
 ";
     let config = load(&text.replace("[hunter2]", "hunter2"), &[], &Overrides::default());
     for shown in [format!("{config:?}"), format!("{config:#?}"), config.to_string()] {

@@ -12,6 +12,10 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use super::client::QuietContext;
 use super::config::KafkaSettings;
 use super::error::{broker_error, classify};
+use super::native::describe::errors_heard;
+use super::rights::{
+    MissingRight, Purpose, Resource, missing_right_on_transactions, missing_rights, principal,
+};
 use crate::broker::{BrokerError, ErrorClass, OutputTopic};
 use crate::engine::event::Source;
 use crate::engine::time::Span;
@@ -57,6 +61,28 @@ impl Cleanup {
     }
 }
 
+/// How long the topics of events keep what is in them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Retention {
+    /// As the brokers are set; a week where nobody has set anything.
+    OfTheBroker,
+    /// For ever.
+    Forever,
+    /// By the records' timestamps.
+    For(Span),
+}
+
+impl Retention {
+    /// The topic's own setting, if it is to have one.
+    fn millis(self) -> Option<String> {
+        match self {
+            Retention::OfTheBroker => None,
+            Retention::Forever => Some("-1".to_owned()),
+            Retention::For(span) => Some(span.as_millis().to_string()),
+        }
+    }
+}
+
 /// One topic as the cluster has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TopicInfo {
@@ -91,6 +117,8 @@ pub enum TopicProblem {
     UnequalPartitions(Vec<(String, i32)>),
     /// State would be deleted by age: the topic, and its clean-up policy.
     NotCompacted(String, String),
+    /// Whoever connects may not do what is needed.
+    NotAllowed(MissingRight),
 }
 
 /// Everything wrong with the topics.
@@ -111,6 +139,7 @@ impl fmt::Display for TopicProblems {
                     "topic `{topic}` does not exist; create what is missing with `barometer \
                      topics create --config ...`"
                 )?,
+                TopicProblem::NotAllowed(right) => write!(f, "{right}")?,
                 TopicProblem::NotCompacted(topic, policy) => write!(
                     f,
                     "topic `{topic}` holds state and has cleanup.policy `{policy}`, expected \
@@ -137,41 +166,64 @@ impl fmt::Display for TopicProblems {
 }
 
 /// Makes every topic of the settings that is not there yet; returns the names of those it made.
+/// `retention` is for the input topics of events: a first start, and a measure that is new to a
+/// scorecard, know no more of the past than these hold.
 ///
 /// # Errors
-/// The first topic the cluster refuses.
+/// Every topic the cluster refuses.
 pub fn create_topics(
     settings: &KafkaSettings,
     partitions: i32,
     replication: i32,
+    retention: Retention,
 ) -> Result<Vec<String>, BrokerError> {
-    let inputs =
-        settings.input_topics.iter().map(|(source, name)| (name, Cleanup::of_input(*source)));
+    let kept_millis = retention.millis();
+    let new = |name, cleanup: Cleanup| {
+        NewTopic::new(name, partitions, TopicReplication::Fixed(replication))
+            .set("cleanup.policy", cleanup.policy())
+    };
+    let inputs = settings.input_topics.iter().map(|(source, name)| {
+        let cleanup = Cleanup::of_input(*source);
+        match (&kept_millis, cleanup) {
+            (Some(millis), Cleanup::Delete) => new(name, cleanup).set("retention.ms", millis),
+            (Some(_), Cleanup::Compact) | (None, _) => new(name, cleanup),
+        }
+    });
     let outputs =
-        settings.output_topics.iter().map(|(topic, name)| (name, Cleanup::of_output(*topic)));
-    let topics: Vec<NewTopic<'_>> = inputs
-        .chain(outputs)
-        .map(|(name, cleanup)| {
-            NewTopic::new(name, partitions, TopicReplication::Fixed(replication))
-                .set("cleanup.policy", cleanup.policy())
-        })
-        .collect();
+        settings.output_topics.iter().map(|(topic, name)| new(name, Cleanup::of_output(*topic)));
+    let topics: Vec<NewTopic<'_>> = inputs.chain(outputs).collect();
     let tried = "creating topics";
     let answers = run(admin(settings)?.create_topics(&topics, &options()))
         .map_err(|error| admin_error(tried, &error))?;
-    let mut created = Vec::new();
+    let (mut created, mut refused) = (Vec::new(), Vec::new());
     for answer in answers {
         match answer {
             Ok(name) => created.push(name),
             Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
-            Err((name, code)) => {
-                let tried = format!("creating topic `{name}`");
-                return Err(admin_error(&tried, &KafkaError::AdminOp(code)));
-            }
+            Err((name, code)) => refused.push((name, code)),
         }
+    }
+    if let Some((_, code)) = refused.first() {
+        let class = classify(*code);
+        let told: Vec<String> =
+            refused.iter().map(|(name, code)| not_created(settings, name, *code)).collect();
+        return Err(BrokerError { class, message: told.join("\n") });
     }
     await_topics(settings, &created)?;
     Ok(created)
+}
+
+/// Why a topic was not made.
+fn not_created(settings: &KafkaSettings, name: &str, code: RDKafkaErrorCode) -> String {
+    if code == RDKafkaErrorCode::TopicAuthorizationFailed {
+        let right = MissingRight {
+            resource: Resource::Topic(name.to_owned()),
+            operation: "CREATE",
+            principal: principal(settings),
+        };
+        return right.to_string();
+    }
+    admin_error(&format!("creating topic `{name}`"), &KafkaError::AdminOp(code)).message
 }
 
 /// Waits until topics just made are known: a broker hears of them a moment after the controller has
@@ -179,8 +231,9 @@ pub fn create_topics(
 fn await_topics(settings: &KafkaSettings, created: &[String]) -> Result<(), BrokerError> {
     const ATTEMPTS: usize = 100;
     const PAUSE: Duration = Duration::from_millis(50);
+    let client = admin(settings)?;
     for _ in 0..ATTEMPTS {
-        let known = partition_counts(settings)?;
+        let known = partition_counts(&client)?;
         if created.iter().all(|name| known.iter().any(|topic| topic.name == *name)) {
             return Ok(());
         }
@@ -197,7 +250,8 @@ fn await_topics(settings: &KafkaSettings, created: &[String]) -> Result<(), Brok
 pub fn list_topics(settings: &KafkaSettings) -> Result<Vec<TopicInfo>, BrokerError> {
     let names: Vec<&String> =
         settings.input_topics.values().chain(settings.output_topics.values()).collect();
-    let mut topics = partition_counts(settings)?;
+    let client = admin(settings)?;
+    let mut topics = partition_counts(&client)?;
     topics.retain(|topic| names.contains(&&topic.name));
     let resources: Vec<ResourceSpecifier<'_>> =
         topics.iter().map(|topic| ResourceSpecifier::Topic(&topic.name)).collect();
@@ -207,7 +261,7 @@ pub fn list_topics(settings: &KafkaSettings) -> Result<Vec<TopicInfo>, BrokerErr
     let tried = "reading the settings of topics";
     // A look, not a change: who does not answer soon (an embedded broker never does) will not.
     let options = options().request_timeout(Some(FIRST_TIMEOUT));
-    let answers = run(admin(settings)?.describe_configs(&resources, &options))
+    let answers = run(client.describe_configs(&resources, &options))
         .map_err(|error| admin_error(tried, &error))?;
     for (topic, answer) in topics.iter_mut().zip(answers) {
         let resource = answer.map_err(|code| admin_error(tried, &KafkaError::AdminOp(code)))?;
@@ -229,16 +283,22 @@ pub fn list_topics(settings: &KafkaSettings) -> Result<Vec<TopicInfo>, BrokerErr
     Ok(topics)
 }
 
-/// Checks that the topics of the settings are there and that those read together agree. Only the
-/// profile topic may be missing.
+/// Checks that the topics of the settings are there, that those read together agree, and that all of
+/// it is allowed. Only the profile topic may be missing.
 ///
 /// # Errors
 /// The outer error when the cluster does not answer; the inner one names everything that is wrong.
 pub fn check_topics(
     settings: &KafkaSettings,
+    purpose: Purpose,
 ) -> Result<Result<TopicsFound, TopicProblems>, BrokerError> {
-    let found = partition_counts(settings)?;
-    let judged = judge_topics(settings, &found);
+    let client = admin(settings)?;
+    let found = partition_counts(&client)?;
+    let mut judged = judge_topics(settings, &found);
+    let lacking = missing_rights(settings, &client, purpose);
+    if !lacking.is_empty() {
+        judged = Err(TopicProblems(with_rights(judged, lacking)));
+    }
     let changelog = settings.output_topic(OutputTopic::Changelog);
     if judged.is_ok()
         && let Some(policy) = cleanup_policy(settings, changelog)?
@@ -248,6 +308,36 @@ pub fn check_topics(
         return Ok(Err(TopicProblems(vec![problem])));
     }
     Ok(judged)
+}
+
+/// [`check_topics`] for a process that starts now under the settings' name, and ends what an earlier
+/// one of that name has left open.
+///
+/// # Errors
+/// As for [`check_topics`].
+pub fn check_start(
+    settings: &KafkaSettings,
+) -> Result<Result<TopicsFound, TopicProblems>, BrokerError> {
+    let judged = check_topics(settings, Purpose::Run)?;
+    Ok(match missing_right_on_transactions(settings) {
+        None => judged,
+        Some(lacking) => Err(TopicProblems(with_rights(judged, vec![lacking]))),
+    })
+}
+
+/// What was found wrong before, and the rights that are missing. A broker hides the topics that one
+/// may not see, so of those nobody knows whether they are there.
+fn with_rights(
+    judged: Result<TopicsFound, TopicProblems>,
+    lacking: Vec<MissingRight>,
+) -> Vec<TopicProblem> {
+    let mut problems = judged.err().map_or(Vec::new(), |problems| problems.0);
+    let hidden = |topic: &String| {
+        lacking.iter().any(|right| right.resource == Resource::Topic(topic.clone()))
+    };
+    problems.retain(|problem| !matches!(problem, TopicProblem::Missing(topic) if hidden(topic)));
+    problems.extend(lacking.into_iter().map(TopicProblem::NotAllowed));
+    problems
 }
 
 /// What a topic does with old records; `None` where nobody may tell us.
@@ -265,9 +355,22 @@ fn cleanup_policy(settings: &KafkaSettings, topic: &str) -> Result<Option<String
         let _ = tell.send(answers.into_iter().next());
     });
     let answer = told.recv_timeout(FIRST_TIMEOUT + Duration::from_secs(1));
-    let Ok(Some(Ok(resource))) = answer else {
-        tracing::warn!(topic, "its settings cannot be read: nobody checks that it is compacted");
-        return Ok(None);
+    let resource = match answer {
+        Ok(Some(Ok(resource))) => resource,
+        Ok(Some(Err(RDKafkaErrorCode::TopicAuthorizationFailed))) => {
+            tracing::warn!(
+                topic,
+                "the right DESCRIBE_CONFIGS is missing: nobody checks that it is compacted"
+            );
+            return Ok(None);
+        }
+        Ok(_) | Err(_) => {
+            tracing::warn!(
+                topic,
+                "its settings cannot be read: nobody checks that it is compacted"
+            );
+            return Ok(None);
+        }
     };
     let policy = resource.entries.into_iter().find(|entry| entry.name == "cleanup.policy");
     Ok(policy.and_then(|entry| entry.value))
@@ -314,13 +417,12 @@ fn judge_topics(
 }
 
 /// Every topic of the cluster, without settings.
-fn partition_counts(settings: &KafkaSettings) -> Result<Vec<TopicInfo>, BrokerError> {
+fn partition_counts(client: &AdminClient<QuietContext>) -> Result<Vec<TopicInfo>, BrokerError> {
     let tried = "asking for the cluster's topics";
     // All of them: asking for one by name may create it.
-    let metadata = admin(settings)?
-        .inner()
-        .fetch_metadata(None, FIRST_TIMEOUT)
-        .map_err(|error| admin_error(tried, &error))?;
+    let metadata = client.inner().fetch_metadata(None, FIRST_TIMEOUT).map_err(|error| {
+        turned_away(client, tried).unwrap_or_else(|| admin_error(tried, &error))
+    })?;
     Ok(metadata
         .topics()
         .iter()
@@ -335,6 +437,16 @@ fn partition_counts(settings: &KafkaSettings) -> Result<Vec<TopicInfo>, BrokerEr
             settings: BTreeMap::new(),
         })
         .collect())
+}
+
+/// Why no broker answers, where they let nobody in: a password or a certificate is wrong, and waiting
+/// mends neither. The library tries again for ever, and its calls only say that they timed out.
+fn turned_away(client: &AdminClient<QuietContext>, tried: &str) -> Option<BrokerError> {
+    let heard = errors_heard(client.inner());
+    let (_, reason) = heard.into_iter().find(|(code, _)| {
+        matches!(code, RDKafkaErrorCode::Authentication | RDKafkaErrorCode::SSL)
+    })?;
+    Some(BrokerError { class: ErrorClass::Fatal, message: format!("{tried}: {reason}") })
 }
 
 fn admin(settings: &KafkaSettings) -> Result<AdminClient<QuietContext>, BrokerError> {

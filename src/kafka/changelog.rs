@@ -47,8 +47,9 @@ impl ChangelogReader {
             let made: Result<Client, KafkaError> = settings
                 .watch_config()
                 .set("isolation.level", isolation)
-                // The library assigns partitions to named groups only; this one never joins.
-                .set("group.id", format!("{}-restore", settings.group_id))
+                // The library reads partitions for named groups only. It never joins this one, but
+                // asks for its coordinator, for which another name would need rights of its own.
+                .set("group.id", &settings.group_id)
                 .create_with_context(QuietContext);
             made.map_err(|error| broker_error(ErrorClass::Fatal, "making a Kafka client", &error))
         };

@@ -16,8 +16,9 @@ use rdkafka::producer::{BaseProducer, NoCustomPartitioner, Producer, ProducerCon
 use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{Statistics, TopicPartitionList, bindings as raw};
 
-use super::error::describe;
+use super::error::{describe, is_hopeless};
 use super::native;
+use crate::broker::ErrorClass;
 
 /// The library's log levels and ours.
 fn log(level: RDKafkaLogLevel, facility: &str, message: &str) {
@@ -165,6 +166,8 @@ pub(super) struct SinkContext {
 pub(super) struct DeliveryFailure {
     /// Thrown away by the client because of something else that went wrong before.
     pub(super) purged: bool,
+    /// `Fatal` where sending it again cannot help, as without the right to; else `Abortable`.
+    pub(super) class: ErrorClass,
     /// Which record it was, and why.
     pub(super) message: String,
 }
@@ -203,13 +206,17 @@ impl ProducerContext for SinkContext {
                 error.rdkafka_error_code(),
                 Some(RDKafkaErrorCode::PurgeQueue | RDKafkaErrorCode::PurgeInflight)
             );
+            let class = match error.rdkafka_error_code() {
+                Some(code) if is_hopeless(code) => ErrorClass::Fatal,
+                Some(_) | None => ErrorClass::Abortable,
+            };
             let message = format!(
                 "record with key `{}` ({size} bytes) for topic `{}` was not written: {}",
                 printable_key(record.key()),
                 record.topic(),
                 describe(error)
             );
-            *first = Some(DeliveryFailure { purged, message });
+            *first = Some(DeliveryFailure { purged, class, message });
         }
         self.failed.store(true, Ordering::SeqCst);
     }

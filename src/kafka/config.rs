@@ -34,20 +34,8 @@ pub enum Delivery {
     AtLeastOnce,
 }
 
-/// What happens when the offset to read from is no longer held by the broker.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum OffsetReset {
-    /// Stop with an error that names the partition and the offset.
-    #[default]
-    Fail,
-    /// Go on at the earliest record held: what was deleted is missing from the scores.
-    Earliest,
-    /// Go on at the end: everything in between is missing from the scores.
-    Latest,
-}
-
 /// Everything the Kafka side has to be told.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub struct KafkaSettings {
     /// `host:port` pairs, separated by commas.
     pub bootstrap_servers: String,
@@ -71,8 +59,6 @@ pub struct KafkaSettings {
     pub group_protocol: GroupProtocol,
     /// What a crash may do to the output.
     pub delivery: Delivery,
-    /// What happens when the offset to read from is gone.
-    pub offset_reset: OffsetReset,
     /// How long a silent member keeps its partitions. Set by the broker for
     /// [`GroupProtocol::Consumer`], where this is not used.
     pub session_timeout: Duration,
@@ -102,7 +88,6 @@ impl KafkaSettings {
                 .into(),
             group_protocol: GroupProtocol::default(),
             delivery: Delivery::default(),
-            offset_reset: OffsetReset::default(),
             session_timeout: Duration::from_secs(45),
             transaction_timeout: Duration::from_secs(10),
             prefetch_kilobytes_per_input: 8_192,
@@ -127,25 +112,6 @@ impl KafkaSettings {
         format!("{}-{instance}-{worker}", self.group_id)
     }
 
-    /// Keys in the pass-through properties that the engine owns, as messages that name the key and
-    /// the reason. Empty when all is well.
-    pub fn refused_properties(&self) -> Vec<String> {
-        let places = [
-            ("properties", &self.properties),
-            ("consumer.properties", &self.consumer_properties),
-            ("producer.properties", &self.producer_properties),
-        ];
-        let mut refused = Vec::new();
-        for (place, properties) in places {
-            for key in properties.keys() {
-                if let Some((_, reason)) = refused_keys().iter().find(|(owned, _)| owned == key) {
-                    refused.push(format!("kafka.{place}: `{key}` cannot be set: {reason}"));
-                }
-            }
-        }
-        refused
-    }
-
     /// For the group member of one worker.
     pub(super) fn member_config(&self, worker: usize) -> ClientConfig {
         let mut config = self.reader_config();
@@ -153,10 +119,8 @@ impl KafkaSettings {
             &mut config,
             &[
                 ("group.id", &self.group_id),
-                // Offsets go into the transaction, or after the output; never by themselves.
-                ("enable.auto.commit", "false"),
-                ("enable.auto.offset.store", "false"),
-                ("auto.offset.reset", self.offset_reset.property()),
+                // Never by the library, which tells nobody: a start decides it (`kafka.offset_reset`).
+                ("auto.offset.reset", "error"),
             ],
         );
         match self.group_protocol {
@@ -203,6 +167,9 @@ impl KafkaSettings {
             &[
                 ("isolation.level", "read_committed"),
                 ("enable.partition.eof", "true"),
+                // Offsets go into the transaction, or after the output; never by themselves.
+                ("enable.auto.commit", "false"),
+                ("enable.auto.offset.store", "false"),
                 ("allow.auto.create.topics", "false"),
             ],
         );
@@ -274,47 +241,41 @@ impl KafkaSettings {
     }
 }
 
-impl OffsetReset {
-    fn property(self) -> &'static str {
-        match self {
-            OffsetReset::Fail => "error",
-            OffsetReset::Earliest => "earliest",
-            OffsetReset::Latest => "latest",
-        }
-    }
-}
-
-/// Properties the engine sets itself, each with the reason why no other value can work.
+/// Properties the engine sets itself, each with the reason why, or what to use instead.
 pub const fn refused_keys() -> &'static [(&'static str, &'static str)] {
-    const OWN_SETTING: &str = "it has a setting of its own under `kafka`";
-    const OFFSETS: &str = "offsets are committed together with the results, never by themselves";
-    const ASSIGNOR: &str =
-        "only `range` gives one worker the same partition of every topic; see `group_protocol`";
+    const OFFSETS: &str = "offsets are committed together with the output they led to";
+    const ASSIGNOR: &str = "only `range` gives a worker the same partitions of all topics";
+    const BOOTSTRAP: &str = "use `kafka.bootstrap_servers`";
+    const TIMEOUT: &str = "it follows `kafka.transaction_timeout`";
+    const ACKS: &str = "a result counts as written only when every in-sync replica has it";
     &[
-        ("bootstrap.servers", OWN_SETTING),
-        ("metadata.broker.list", OWN_SETTING),
-        ("group.id", OWN_SETTING),
+        ("bootstrap.servers", BOOTSTRAP),
+        ("metadata.broker.list", BOOTSTRAP),
+        ("group.id", "use `kafka.group_id`"),
         ("group.instance.id", "it is made of `kafka.instance` and the worker's number"),
         ("enable.auto.commit", OFFSETS),
         ("auto.commit.interval.ms", OFFSETS),
         ("auto.commit.enable", OFFSETS),
         ("enable.auto.offset.store", OFFSETS),
-        ("auto.offset.reset", OWN_SETTING),
-        ("isolation.level", "records of open or aborted transactions must never be scored"),
-        ("enable.partition.eof", "the end of a partition moves the engine's clock"),
-        ("transactional.id", "it is made of `group_id`, `instance` and the worker's number"),
-        ("transaction.timeout.ms", OWN_SETTING),
-        ("message.timeout.ms", "it follows the transaction's time-out"),
-        ("delivery.timeout.ms", "it follows the transaction's time-out"),
-        ("message.max.bytes", OWN_SETTING),
-        ("enable.idempotence", "without it a retry writes a record twice"),
-        ("acks", "a result counts as written only when every in-sync replica has it"),
-        ("request.required.acks", "a result counts as written only when every replica has it"),
-        ("partitioner", "keys must land where Java's producers put them (murmur2)"),
+        ("auto.offset.reset", "use `kafka.offset_reset`"),
+        ("isolation.level", "inputs are always read committed: `delivery` has to hold end to end"),
+        ("enable.partition.eof", "the engine has to know when it has read a partition to its end"),
+        (
+            "transactional.id",
+            "it is made of `kafka.group_id`, `kafka.instance` and the worker's number",
+        ),
+        ("transaction.timeout.ms", "use `kafka.transaction_timeout`"),
+        ("message.timeout.ms", TIMEOUT),
+        ("delivery.timeout.ms", TIMEOUT),
+        ("message.max.bytes", "what is written is cut to what topics take by default"),
+        ("enable.idempotence", "it is always on; what may be chosen is `kafka.delivery`"),
+        ("acks", ACKS),
+        ("request.required.acks", ACKS),
+        ("partitioner", "output follows Java's `murmur2`; for the input use `ingest.partitioner`"),
         ("partition.assignment.strategy", ASSIGNOR),
-        ("group.protocol", ASSIGNOR),
+        ("group.protocol", "use `kafka.group_protocol`"),
         ("group.remote.assignor", ASSIGNOR),
-        ("session.timeout.ms", OWN_SETTING),
+        ("session.timeout.ms", "use `kafka.session_timeout`"),
         ("allow.auto.create.topics", "a topic made by accident has the wrong partition count"),
     ]
 }
@@ -383,11 +344,6 @@ mod tests {
         settings.consumer_properties.insert("isolation.level".into(), "read_uncommitted".into());
         assert_eq!(settings.sink_config(0).get("linger.ms"), Some("7"));
         assert_eq!(settings.member_config(0).get("isolation.level"), Some("read_committed"));
-        assert_eq!(
-            settings.refused_properties(),
-            ["kafka.consumer.properties: `isolation.level` cannot be set: records of open or \
-              aborted transactions must never be scored"]
-        );
     }
 
     #[test]

@@ -7,6 +7,7 @@
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 
 use crate::broker::{BrokerError, ErrorClass};
+use crate::config::is_secret;
 
 /// A step in the life of a transaction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -114,6 +115,10 @@ pub(super) fn describe(cause: &KafkaError) -> String {
         (KafkaError::Transaction(error), _) => with_advice(&error.string(), error.code()),
         (KafkaError::AdminOp(code), None) => with_advice(&describe_code(*code), *code),
         (_, Some(code)) => with_advice(&describe_code(code), code),
+        // The value may be a password, and so may what the library quotes of it.
+        (KafkaError::ClientConfig(_, _, key, _), None) if is_secret(key) => {
+            format!("property `{key}` has a value that the client library refuses")
+        }
         (KafkaError::ClientConfig(_, reason, key, value), None) => {
             format!("property `{key}` = `{value}`: {reason}")
         }
@@ -145,11 +150,13 @@ fn advice(code: Code) -> Option<&'static str> {
             Some("create missing topics with `barometer topics create --config ...`")
         }
         Code::TransactionalIdAuthorizationFailed => {
-            Some("the principal needs Write and Describe on the transactional id")
+            Some("the principal lacks the right WRITE on the transactional id")
         }
-        Code::GroupAuthorizationFailed => Some("the principal needs Read on the consumer group"),
+        Code::GroupAuthorizationFailed => {
+            Some("the principal lacks the right READ on the consumer group")
+        }
         Code::TopicAuthorizationFailed => {
-            Some("the principal needs Read on the input and Write on the output topics")
+            Some("the principal lacks the right READ on an input or WRITE on an output topic")
         }
         Code::InvalidTransactionTimeout => {
             Some("`kafka.transaction_timeout` is longer than the broker's limit")
@@ -182,7 +189,7 @@ fn is_foreign_group(code: Code) -> bool {
 }
 
 /// Trying again cannot help: somebody has to change a setting or a right.
-fn is_hopeless(code: Code) -> bool {
+pub(super) fn is_hopeless(code: Code) -> bool {
     matches!(
         code,
         Code::Authentication
@@ -237,6 +244,16 @@ mod tests {
         for code in [Code::AllBrokersDown, Code::BrokerTransportFailure, Code::Resolve] {
             assert_eq!(classify(code), ErrorClass::Retriable, "{code}");
         }
+    }
+
+    #[test]
+    fn a_refused_secret_is_not_shown_in_the_refusal() {
+        let refused = rdkafka::ClientConfig::new()
+            .set("ssl.key.password.of.mine", "open-sesame")
+            .create_native_config();
+        let told = describe(&refused.err().expect("there is no such property"));
+        assert!(told.contains("ssl.key.password.of.mine"), "{told}");
+        assert!(!told.contains("open-sesame"), "{told}");
     }
 
     #[test]

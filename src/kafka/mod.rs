@@ -5,6 +5,7 @@
 //!      └──► sink (transactional producer) ◄───────────── output + offsets
 //!           ends (a thread asking where the inputs end)
 //!           changelog (state, read back when partitions come)
+//! rights: what the principal must be allowed to do, asked before the start
 //! admin, writer, mock: topics, events for `generate` and `demo`, and a cluster in this process
 //! ```
 
@@ -18,6 +19,7 @@ mod group;
 mod mock;
 mod native;
 mod reader;
+mod rights;
 mod sink;
 mod source;
 mod writer;
@@ -25,14 +27,15 @@ mod writer;
 use std::time::Duration;
 
 pub use admin::{
-    Cleanup, TopicInfo, TopicProblem, TopicProblems, TopicsFound, check_topics, create_topics,
-    list_topics,
+    Cleanup, Retention, TopicInfo, TopicProblem, TopicProblems, TopicsFound, check_start,
+    check_topics, create_topics, list_topics,
 };
-pub use config::{Delivery, GroupProtocol, KafkaSettings, OffsetReset, refused_keys};
+pub use config::{Delivery, GroupProtocol, KafkaSettings, refused_keys};
 pub use group::GroupProgress;
 pub use mock::MockKafka;
 pub use native::KafkaRecord;
 pub use reader::TopicReader;
+pub use rights::{MissingRight, Purpose, Resource};
 pub use writer::{EventWriter, WriteError};
 
 use crate::broker::{

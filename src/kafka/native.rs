@@ -1,9 +1,12 @@
-//! The raw side: queues, batches and records of librdkafka. All `unsafe` of this crate is here.
+//! The raw side: queues, batches and records of librdkafka. All `unsafe` of this crate is here and in
+//! `describe`, which asks what the principal may do.
 //!
 //! rdkafka's safe API hands out one record a call through an event, at 250 ns each; a batch taken
 //! from a partition's own queue costs 60 to 90 ns a record. What is wrapped here is that, the
 //! wake-up callback of a queue, and the metadata beside a committed offset as bytes (rdkafka's
 //! accessor panics on what is not UTF-8, and anybody can commit anything).
+
+pub(super) mod describe;
 
 use std::ffi::{CStr, CString, c_char, c_void};
 use std::fmt;
@@ -312,6 +315,20 @@ pub(super) fn group_generation(client: &impl Client) -> Option<i32> {
         generation
     };
     (generation >= 0).then_some(generation)
+}
+
+/// Whether a consumer has the id of a member, given by the group's coordinator.
+pub(super) fn has_member_id(client: &impl Client) -> bool {
+    // SAFETY: the client is alive; the text is null or ours to free, once, after the read.
+    unsafe {
+        let id = raw::rd_kafka_memberid(client.native());
+        if id.is_null() {
+            return false;
+        }
+        let is_empty = *id == 0;
+        raw::rd_kafka_mem_free(client.native(), id.cast());
+        !is_empty
+    }
 }
 
 /// What stands in one row of a list of partitions.

@@ -7,8 +7,14 @@
 //! makes a new one with the same transactional id, and registering it ends whatever the old one
 //! left open. Until then committed offsets cannot be read, because the broker holds them back
 //! behind the open transaction.
+//!
+//! Calls of the library that wait for brokers run on a thread of their own, since one of them may
+//! never come back (librdkafka issue 5456: adding offsets while the group's coordinator is down).
+//! Such a call is left behind with its producer, and counts as unclear.
 
 use std::sync::Arc;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread;
 use std::time::Duration;
 
 use rdkafka::TopicPartitionList;
@@ -23,12 +29,17 @@ use super::error::{Step, Verdict, broker_error, classify, classify_step, describ
 use super::native::{self, Queue, Waker};
 use super::source::Member;
 use crate::broker::{BrokerError, ErrorClass, OutputRecord};
+use crate::clock;
 
 type Native = BaseProducer<SinkContext, NoCustomPartitioner>;
 
 /// The longest sleep while waiting for acknowledgements: they end it early, this is for the case
 /// that none comes.
 const NAP: Duration = Duration::from_millis(100);
+
+/// How much longer than its time-out a call may take before it is left behind. It counts in steps of
+/// its own and wakes up late on a busy machine.
+const OVERTIME: Duration = Duration::from_secs(2);
 
 /// One producer and its transaction.
 pub(super) struct Sink {
@@ -73,13 +84,18 @@ impl Sink {
             .sink_config(self.worker)
             .create_with_context(SinkContext::default())
             .map_err(|error| broker_error(ErrorClass::Fatal, "making a Kafka producer", &error))?;
-        if self.is_transactional() {
-            native.init_transactions(timeout).map_err(|error| self.failed(Step::Init, &error))?;
-        }
         let native = Arc::new(native);
         let events = Queue::of_client(&native, &self.waker)
             .expect("every client of the library has a queue of its own");
-        self.producer = Some(Live { events, native });
+        let live = Live { events, native };
+        if self.is_transactional() {
+            let registered =
+                live.call(&self.waker, timeout, move |native| native.init_transactions(timeout));
+            registered
+                .unwrap_or_else(|Hanging| Err(timed_out()))
+                .map_err(|error| self.failed(Step::Init, &error))?;
+        }
+        self.producer = Some(live);
         Ok(())
     }
 
@@ -159,11 +175,11 @@ impl Sink {
             Some(cause) => {
                 let mut failed = self.give_up(Step::Records, &cause);
                 if !failure.purged && failed.class == ErrorClass::Abortable {
-                    failed.message = failure.message;
+                    (failed.class, failed.message) = (failure.class, failure.message);
                 }
                 failed
             }
-            None => BrokerError { class: ErrorClass::Abortable, message: failure.message },
+            None => BrokerError { class: failure.class, message: failure.message },
         }
     }
 
@@ -193,15 +209,39 @@ impl Sink {
                     ),
                 });
             };
-            // While the group's coordinator is down this call can outlast its time-out (librdkafka
-            // issue 5456). A watchdog, when there is one, belongs around this line.
-            let sent = self.live()?.native.send_offsets_to_transaction(offsets, &group, timeout);
-            sent.map_err(|error| self.give_up(Step::Offsets, &error))?;
+            let offsets = offsets.clone();
+            let sent = self.live()?.call(&self.waker, timeout, move |native| {
+                native.send_offsets_to_transaction(&offsets, &group, timeout)
+            });
+            self.ended(Step::Offsets, sent)?;
         }
-        let committed = self.live()?.native.commit_transaction(timeout);
-        committed.map_err(|error| self.give_up(Step::Commit, &error))?;
+        let committed = self
+            .live()?
+            .call(&self.waker, timeout, move |native| native.commit_transaction(timeout));
+        self.ended(Step::Commit, committed)?;
         self.open = false;
         Ok(())
+    }
+
+    /// What has become of a step.
+    fn ended(
+        &mut self,
+        step: Step,
+        outcome: Result<Result<(), KafkaError>, Hanging>,
+    ) -> Result<(), BrokerError> {
+        match outcome {
+            Ok(outcome) => outcome.map_err(|error| self.give_up(step, &error)),
+            Err(Hanging) => {
+                let mut failed = self.give_up(step, &timed_out());
+                failed
+                    .message
+                    .push_str("; the call did not come back, and a new producer takes over");
+                // Whatever it still does: nobody hears of it.
+                failed.class = ErrorClass::Unclear;
+                self.reset();
+                Err(failed)
+            }
+        }
     }
 
     /// Takes back what was sent since `begin`.
@@ -335,20 +375,61 @@ impl Live {
     }
 
     /// Aborts the transaction. The library throws away what it has not sent, waits for what it has,
-    /// and meanwhile wants its deliveries taken in: so the call runs beside.
+    /// and meanwhile wants its deliveries taken in.
     fn abort(&self, waker: &Waker, timeout: Duration) -> Result<(), KafkaError> {
-        const NAP: Duration = Duration::from_millis(5);
-        let aborted = std::thread::scope(|scope| {
-            let native = &self.native;
-            let aborting = scope.spawn(move || native.abort_transaction(timeout));
-            while !aborting.is_finished() {
-                self.serve(waker, NAP);
-            }
-            aborting.join().expect("the library's calls do not panic")
-        });
+        let aborted = self.call(waker, timeout, move |native| native.abort_transaction(timeout));
         drop(self.native.context().take_failure());
-        aborted
+        aborted.unwrap_or_else(|Hanging| Err(timed_out()))
     }
+
+    /// A call that waits for brokers, on a thread of its own, with deliveries taken in meanwhile. The
+    /// thread keeps the client alive for as long as the call takes.
+    fn call(
+        &self,
+        waker: &Waker,
+        timeout: Duration,
+        call: impl FnOnce(&Native) -> Result<(), KafkaError> + Send + 'static,
+    ) -> Result<Result<(), KafkaError>, Hanging> {
+        let native = Arc::clone(&self.native);
+        watched(timeout + OVERTIME, || self.serve(waker, Duration::ZERO), move || call(&native))
+    }
+}
+
+/// A call has not come back in its time.
+#[derive(Debug, PartialEq, Eq)]
+struct Hanging;
+
+/// Runs a call on a thread of its own and waits for it, doing `meanwhile` every few milliseconds. One
+/// that takes longer than `patience` is left behind.
+fn watched<T: Send + 'static>(
+    patience: Duration,
+    mut meanwhile: impl FnMut(),
+    call: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Hanging> {
+    const NAP: Duration = Duration::from_millis(5);
+    let (tell, told) = mpsc::channel();
+    thread::Builder::new()
+        .name("transaction".to_owned())
+        .spawn(move || {
+            // Nobody listens any more when it was left behind.
+            drop(tell.send(call()));
+        })
+        .expect("a system that can start no thread can commit nothing");
+    let deadline = clock::monotonic() + patience;
+    loop {
+        let left = deadline.saturating_duration_since(clock::monotonic());
+        match told.recv_timeout(left.min(NAP)) {
+            Ok(outcome) => return Ok(outcome),
+            Err(RecvTimeoutError::Timeout) if left.is_zero() => return Err(Hanging),
+            Err(RecvTimeoutError::Timeout) => meanwhile(),
+            Err(RecvTimeoutError::Disconnected) => panic!("a call of the client library panicked"),
+        }
+    }
+}
+
+/// What a call that does not come back should have said.
+fn timed_out() -> KafkaError {
+    KafkaError::Global(RDKafkaErrorCode::OperationTimedOut)
 }
 
 /// A failure to hand a record over. The record itself is at fault, or the producer has died.
@@ -377,4 +458,37 @@ fn headers(headers: &[(String, Option<Vec<u8>>)]) -> Option<OwnedHeaders> {
             .iter()
             .fold(list, |list, (key, value)| list.insert(Header { key, value: value.as_ref() })),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_call_that_does_not_come_back_is_left_behind() {
+        let (let_go, held) = mpsc::channel::<()>();
+        let (tell, told) = mpsc::channel();
+        let outcome = watched(
+            Duration::from_millis(20),
+            || {},
+            move || {
+                held.recv().ok();
+                tell.send("it came back after all").ok();
+            },
+        );
+        assert_eq!(outcome, Err(Hanging));
+        drop(let_go);
+        assert_eq!(told.recv(), Ok("it came back after all"), "and harms nobody");
+    }
+
+    #[test]
+    fn a_call_that_comes_back_says_what_it_found_and_others_are_served_meanwhile() {
+        let (serve, served) = mpsc::channel::<()>();
+        let outcome = watched(
+            Duration::from_secs(3_600),
+            || serve.send(()).unwrap_or_default(),
+            move || served.recv().map(|()| 7),
+        );
+        assert_eq!(outcome, Ok(Ok(7)));
+    }
 }

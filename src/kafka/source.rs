@@ -19,12 +19,12 @@ use rdkafka::message::Message;
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::client::{GroupContext, Rebalance};
-use super::config::{KafkaSettings, OffsetReset};
+use super::config::KafkaSettings;
 use super::ends::EndOffsetWatch;
 use super::error::{
     broker_error, classify, classify_offset_commit, describe, describe_code, with_advice,
 };
-use super::native::{KafkaRecord, Queue, Taken, Waker, rows};
+use super::native::{self, KafkaRecord, Queue, Taken, Waker, rows};
 use crate::broker::{
     BrokerError, Change, Committed, EndOffsets, ErrorClass, Fetched, Input, InputRecord, Processed,
 };
@@ -51,8 +51,11 @@ pub(super) struct GroupSource {
     leaving: Vec<Input>,
     topics: BTreeMap<Source, String>,
     errors: VecDeque<BrokerError>,
+    /// The member cannot be used any more, and a new one may take its place.
+    spent: bool,
+    settings: KafkaSettings,
+    worker: usize,
     group: String,
-    offset_reset: OffsetReset,
     ends: EndOffsetWatch,
     waker: Arc<Waker>,
     /// Rebalances and errors arrive here.
@@ -81,26 +84,18 @@ impl GroupSource {
         worker: usize,
         clock: Clock,
     ) -> Result<GroupSource, BrokerError> {
-        let fatal = |tried: &str, error: &KafkaError| broker_error(ErrorClass::Fatal, tried, error);
-        let tried = format!("joining group `{}`", settings.group_id);
         let waker = Arc::new(Waker::default());
-        let member: Member = settings
-            .member_config(worker)
-            .create_with_context(GroupContext::default())
-            .map_err(|error| fatal(&tried, &error))?;
-        let member = Arc::new(member);
-        let events = Queue::of_group(&member, &waker)
-            .expect("a consumer with a group has a queue for the group's events");
-        let topics: Vec<&str> = settings.input_topics.values().map(String::as_str).collect();
-        member.subscribe(&topics).map_err(|error| fatal(&tried, &error))?;
+        let (member, events) = subscribe(settings, worker, &waker)?;
         Ok(GroupSource {
             held: BTreeMap::new(),
             revoked: BTreeSet::new(),
             leaving: Vec::new(),
             topics: settings.input_topics.clone(),
             errors: VecDeque::new(),
+            spent: false,
+            settings: settings.clone(),
+            worker,
             group: settings.group_id.clone(),
-            offset_reset: settings.offset_reset,
             ends: EndOffsetWatch::start(settings, clock, &waker)?,
             waker,
             events,
@@ -305,8 +300,7 @@ impl GroupSource {
         };
         held.announced = false;
         let (position, restarted) = (&mut held.position, held.restarted);
-        // Without a restart nothing comes twice, and an offset below the last one means that the
-        // library started over because `offset_reset` says so.
+        // Without a restart nothing comes twice.
         let is_new = |offset: i64, position: i64| offset >= position || !restarted;
         let mut failure = None;
         held.queue.take(max, |taken| match taken {
@@ -350,9 +344,9 @@ impl GroupSource {
                 | RDKafkaErrorCode::OffsetOutOfRange
                 | RDKafkaErrorCode::LogTruncation
         );
-        let advice = if gone && self.offset_reset == OffsetReset::Fail {
-            "; records were deleted before they were read. Restore them, or set \
-             `kafka.offset_reset` to `earliest` or `latest` to go on without them"
+        let advice = if gone {
+            "; records were deleted before they were read. The next start goes on without them if \
+             `kafka.offset_reset` is `earliest` or `latest`"
         } else {
             ""
         };
@@ -442,7 +436,26 @@ impl GroupSource {
         while let Some(rebalance) = self.member.context().next_rebalance() {
             changes.extend(self.note(rebalance)?);
         }
+        if self.spent {
+            changes.extend(self.join_anew()?);
+        }
         Ok(changes)
+    }
+
+    /// Puts a new member in the place of one that cannot be used any more. Whatever that held is
+    /// lost; the group may well give it back.
+    fn join_anew(&mut self) -> Result<Option<Change>, BrokerError> {
+        tracing::warn!(group = self.group, "the session ran out; a new member joins");
+        // What it was told to give back needs no answer any more.
+        let lost: Vec<Input> =
+            self.held.keys().filter(|input| !self.revoked.contains(input)).copied().collect();
+        self.abandon();
+        self.leaving.clear();
+        self.errors.clear();
+        let (member, events) = subscribe(&self.settings, self.worker, &self.waker)?;
+        (self.member, self.events, self.spent) = (member, events, false);
+        self.watch_ends();
+        Ok((!lost.is_empty()).then_some(Change::Lost(lost)))
     }
 
     /// Takes a rebalance in; one that concerns no partition is answered here and now.
@@ -525,6 +538,14 @@ impl GroupSource {
             tracing::warn!(group = self.group, reason, "the group gave this member up");
             return;
         }
+        // The library forgets the member's id when the coordinator was away for a session, and sends
+        // a heartbeat without one before it joins again. To the coordinator that is somebody else
+        // under a name that is taken. Fenced by a real one, a member still knows its id.
+        let fenced = code == RDKafkaErrorCode::FencedInstanceId;
+        if fenced && !native::has_member_id(&*self.member) {
+            self.spent = true;
+            return;
+        }
         let fatal = matches!(error, KafkaError::MessageConsumptionFatal(_));
         let class = if fatal { ErrorClass::Fatal } else { classify(code) };
         let reason = if reason.is_empty() { describe(error) } else { with_advice(&reason, code) };
@@ -570,6 +591,26 @@ impl GroupSource {
     fn place(&self, input: Input) -> String {
         format!("topic `{}`, partition {}", self.topic(input), input.partition)
     }
+}
+
+/// A new member of the group and its queue of events.
+fn subscribe(
+    settings: &KafkaSettings,
+    worker: usize,
+    waker: &Arc<Waker>,
+) -> Result<(Arc<Member>, Queue<Member>), BrokerError> {
+    let tried = format!("joining group `{}`", settings.group_id);
+    let fatal = |error: &KafkaError| broker_error(ErrorClass::Fatal, &tried, error);
+    let member: Member = settings
+        .member_config(worker)
+        .create_with_context(GroupContext::default())
+        .map_err(|error| fatal(&error))?;
+    let member = Arc::new(member);
+    let events = Queue::of_group(&member, waker)
+        .expect("a consumer with a group has a queue for the group's events");
+    let topics: Vec<&str> = settings.input_topics.values().map(String::as_str).collect();
+    member.subscribe(&topics).map_err(|error| fatal(&error))?;
+    Ok((member, events))
 }
 
 impl Drop for GroupSource {

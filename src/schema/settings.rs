@@ -50,6 +50,8 @@ struct Kafka {
     group_protocol: Option<Filled<GroupProtocol>>,
     /// Default exactly_once.
     delivery: Option<Filled<Delivery>>,
+    /// What to do where the broker no longer holds what is to be read next; default fail.
+    offset_reset: Option<Filled<OffsetReset>>,
     /// How long an instance may be silent before its partitions go to others; 1s to 30m, default
     /// 45s.
     session_timeout: Option<Filled<Duration>>,
@@ -77,6 +79,14 @@ enum GroupProtocol {
 enum Delivery {
     ExactlyOnce,
     AtLeastOnce,
+}
+
+#[derive(JsonSchema)]
+#[schemars(rename_all = "snake_case")]
+enum OffsetReset {
+    Fail,
+    Earliest,
+    Latest,
 }
 
 /// The topics' names.

@@ -257,6 +257,7 @@ const FOR_THE_READER: &[&str] = &[
     "- id: open",
     "window: 100h",
     "window: 1500d",
+    "window: 1345d",
     "window: 28d\n        pane: 1h",
     "measure: usage.active_days\n        pane: 7d",
     "curve: { linear: { from: 10, to: 10 } }",

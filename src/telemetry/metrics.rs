@@ -18,6 +18,7 @@ pub struct Metrics {
     events: IntCounterVec,
     events_rejected: IntCounterVec,
     events_late: IntCounterVec,
+    lost: IntCounterVec,
     events_duplicate: IntCounterVec,
     accounts: IntGaugeVec,
     band_changes: IntCounterVec,
@@ -107,6 +108,11 @@ impl Metrics {
                 "Input events too old for every window.",
                 &["source"],
             ),
+            lost: counters(
+                "barometer_lost_records_total",
+                "Input records that were deleted before they were read (kafka.offset_reset).",
+                &["source"],
+            ),
             events_duplicate: counters(
                 "barometer_events_duplicate_total",
                 "Input events that were known already.",
@@ -178,6 +184,7 @@ impl Metrics {
             let label = &[source.name()];
             metrics.events.with_label_values(label);
             metrics.events_late.with_label_values(label);
+            metrics.lost.with_label_values(label);
             metrics.events_duplicate.with_label_values(label);
         }
         metrics
@@ -278,6 +285,11 @@ impl Metrics {
     pub fn add_checkpoints(&self, records: u64, bytes: u64) {
         self.checkpoint_records.inc_by(records);
         self.checkpoint_bytes.inc_by(bytes);
+    }
+
+    /// Input records that were deleted before they were read.
+    pub fn add_lost(&self, source: Source, records: u64) {
+        self.lost.with_label_values(&[source.name()]).inc_by(records);
     }
 
     /// Input records read once more to restore state.

@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # A real Kafka (KRaft) for tests, in a folder of its own.
 #
-#   tests/kafka/broker.sh start [--brokers N] [--while PID] DIR
+#   tests/kafka/broker.sh start [--brokers N] [--while PID] [--secure] DIR
 #       starts N brokers (default 1), waits until they answer, prints the bootstrap address;
-#       with --while they also end soon after process PID has, however it ended
+#       with --while they also end soon after process PID has, however it ended;
+#       with --secure they also have a listener with TLS, passwords and rights: see secure.sh
 #   tests/kafka/broker.sh kill DIR ID      kills one broker (1..N) as a power cut would
 #   tests/kafka/broker.sh resume DIR ID    starts a killed broker again, on the same port and data
 #   tests/kafka/broker.sh stop DIR         stops them all; DIR itself is the caller's to remove
@@ -12,22 +13,26 @@
 # DIR/bootstrap holds the address, DIR/broker-ID/log what a broker said.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/java.sh"
+. "$(dirname "${BASH_SOURCE[0]}")/secure.sh"
 
+# Several brokers share one machine with the tests.
 heap=512m
+heap_of_several=400m
 start_seconds_max=120
 # Somebody else can take a port between our look and the broker's bind. Then all start again.
 start_attempts_max=5
 
 usage() {
-  fail "usage: broker.sh start [--brokers N] [--while PID] DIR | kill DIR ID | resume DIR ID | stop DIR | resolve"
+  fail "usage: broker.sh start [--brokers N] [--while PID] [--secure] DIR | kill DIR ID | resume DIR ID | stop DIR | resolve"
 }
 
 start() {
-  local brokers=1 while_pid=""
+  local brokers=1 while_pid="" secure=""
   while [ $# -gt 0 ]; do
     case $1 in
       --brokers) brokers=${2:?} && shift 2 ;;
       --while) while_pid=${2:?} && shift 2 ;;
+      --secure) secure=yes && shift ;;
       -*) usage ;;
       *) break ;;
     esac
@@ -46,9 +51,10 @@ start() {
   if [ -n "$while_pid" ]; then
     end_with "$while_pid" </dev/null >/dev/null 2>&1 &
   fi
+  [ -z "$secure" ] || make_certificates "$dir/certificates"
   local attempt
   for ((attempt = 1; ; attempt++)); do
-    lay_out "$brokers"
+    lay_out "$brokers" "$secure"
     launch_all "$brokers" && break
     stop_all
     [ "$attempt" -lt "$start_attempts_max" ] \
@@ -62,22 +68,28 @@ start() {
 
 # Writes each broker's settings and formats its storage.
 lay_out() {
-  local brokers=$1 id ports voters="" bootstrap="" cluster formats=()
+  local brokers=$1 secure=$2 id ports voters="" bootstrap="" secure_bootstrap="" cluster formats=()
+  local more=()
   # Random, so that a stranger on a reused port is refused; letters and digits only, since a
   # leading dash would be read as an option. 22 characters are Kafka's form of 16 bytes.
   cluster=$(head -c 96 /dev/urandom | base64 | tr -dc 'A-Za-z0-9' | cut -c 1-21)A
-  mapfile -t ports < <(free_ports $((2 * brokers)))
+  mapfile -t ports < <(free_ports $((3 * brokers)))
   for ((id = 1; id <= brokers; id++)); do
     voters+=${voters:+,}$id@127.0.0.1:${ports[2 * id - 1]}
     bootstrap+=${bootstrap:+,}127.0.0.1:${ports[2 * id - 2]}
+    secure_bootstrap+=${secure_bootstrap:+,}127.0.0.1:${ports[2 * brokers + id - 1]}
   done
+  [ -z "$secure" ] || mapfile -t more < <(secure_format_arguments)
   for ((id = 1; id <= brokers; id++)); do
     rm -rf "${dir:?}/broker-$id"
     mkdir "$dir/broker-$id"
     settings "$brokers" "$id" "$voters" "${ports[2 * id - 2]}" "${ports[2 * id - 1]}" \
       >"$dir/broker-$id/server.properties"
+    [ -z "$secure" ] || secure_settings "${ports[2 * id - 2]}" "${ports[2 * id - 1]}" \
+      "${ports[2 * brokers + id - 1]}" >>"$dir/broker-$id/server.properties"
     (exec_kafka_class -Xmx128m -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -- \
-      kafka.tools.StorageTool format -t "$cluster" -c "$dir/broker-$id/server.properties") \
+      kafka.tools.StorageTool format -t "$cluster" -c "$dir/broker-$id/server.properties" \
+      ${more[@]+"${more[@]}"}) \
       </dev/null >"$dir/broker-$id/format.log" 2>&1 &
     formats+=($!)
   done
@@ -87,6 +99,7 @@ lay_out() {
       fail "the storage of broker $id could not be formatted, Kafka's own message is above"
     }
   done
+  [ -z "$secure" ] || echo "$secure_bootstrap" >"$dir/secure-bootstrap"
   echo "$bootstrap" >"$dir/bootstrap.new"
 }
 
@@ -117,7 +130,9 @@ share.coordinator.state.topic.replication.factor=$replicas
 share.coordinator.state.topic.min.isr=1
 share.coordinator.state.topic.num.partitions=1
 
-# Tests do not wait for human time spans.
+# Tests do not wait for human time spans. A broker counts as dead after five seconds of silence.
+broker.session.timeout.ms=5000
+broker.heartbeat.interval.ms=500
 group.initial.rebalance.delay.ms=0
 group.min.session.timeout.ms=1000
 group.consumer.min.session.timeout.ms=1000
@@ -170,6 +185,7 @@ launch() {
 
 exec_kafka_class_detached() {
   exec </dev/null >>"$1/log" 2>&1
+  [ ! -d "$dir/broker-2" ] || heap=$heap_of_several
   exec_kafka_class "-Xmx$heap" "-Xms$heap" -Dkafka.log.level=INFO -- \
     kafka.Kafka "$1/server.properties"
 }
@@ -222,7 +238,7 @@ stop_all() {
   for home in "$dir"/broker-*; do
     [ ! -d "$home" ] || kill_broker "$home"
   done
-  rm -f "$dir/bootstrap" "$dir/bootstrap.new"
+  rm -f "$dir/bootstrap" "$dir/bootstrap.new" "$dir/secure-bootstrap"
 }
 
 kill_broker() {

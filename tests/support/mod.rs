@@ -107,11 +107,16 @@ impl ReadRecord {
 impl Kafka {
     /// The Kafka that `tests/all.sh` started, for the test of this name.
     pub fn for_test(test: &str) -> Kafka {
+        Kafka::at(&from_environment("BAROMETER_TEST_BOOTSTRAP"), test)
+    }
+
+    /// A Kafka that the test has started itself.
+    pub fn at(bootstrap: &str, test: &str) -> Kafka {
         static TESTS: AtomicU32 = AtomicU32::new(0);
         let number = TESTS.fetch_add(1, Ordering::Relaxed);
         let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).expect("a year after 1970");
         Kafka {
-            bootstrap: from_environment("BAROMETER_TEST_BOOTSTRAP"),
+            bootstrap: bootstrap.to_owned(),
             prefix: format!(
                 "{test}-{:x}-{:x}-{number}",
                 since_epoch.as_millis(),
@@ -453,7 +458,7 @@ fn wait_until_stable(
     }
 }
 
-fn read_record(message: &impl Message) -> ReadRecord {
+pub fn read_record(message: &impl Message) -> ReadRecord {
     let headers = message.headers().map_or_else(Vec::new, |headers| {
         headers
             .iter()

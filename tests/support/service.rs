@@ -61,6 +61,17 @@ impl Setup {
         Setup { settings, folder: tempfile::tempdir().expect("a folder for the settings") }
     }
 
+    /// The same settings in a new, empty folder, for a process of another name.
+    pub fn named(&self, instance: &str) -> Setup {
+        let folder = tempfile::tempdir().expect("a folder for the settings");
+        for file in fs::read_dir(self.folder.path()).expect("the folder is there").flatten() {
+            fs::copy(file.path(), folder.path().join(file.file_name())).expect("files are copied");
+        }
+        let mut settings = self.settings.clone();
+        settings["kafka"]["instance"] = json!(instance);
+        Setup { settings, folder }
+    }
+
     /// The name of a topic, by its key in the settings.
     pub fn topic(&self, key: &str) -> &str {
         self.settings["kafka"]["topics"][key].as_str().expect("every topic has a name")
@@ -94,7 +105,11 @@ impl Setup {
 
     /// Makes the topics with `topics create`.
     pub fn create_topics(&self, partitions: u32) {
-        let output = self.command(&["topics", "create", "--partitions", &partitions.to_string()]);
+        let partitions = partitions.to_string();
+        // Test records carry timestamps of any year.
+        let kept = ["--retention", "forever"];
+        let create = ["topics", "create", "--partitions", &partitions];
+        let output = self.command(&[&create[..], &kept].concat());
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     }
 
@@ -176,6 +191,11 @@ impl Service {
         self.log.lock().lines.clone()
     }
 
+    /// [`Service::log`], for whoever keeps it: it is not told once more when the test fails.
+    pub fn take_log(&self) -> Vec<String> {
+        std::mem::take(&mut self.log.lock().lines)
+    }
+
     /// How many lines so far contain `text`.
     pub fn said(&self, text: &str) -> usize {
         self.log().iter().filter(|line| line.contains(text)).count()
@@ -251,6 +271,16 @@ impl Service {
             fields.split_whitespace().skip(11).take(2).map(|t| t.parse().unwrap()).collect();
         // In hundredths of a second on every Linux there is.
         ticks.iter().sum::<f64>() / 100.0
+    }
+
+    /// How it ended, if it has.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().expect("a child can be waited for")
+    }
+
+    /// The process's number.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     /// Sends a signal by its name, such as `TERM`.

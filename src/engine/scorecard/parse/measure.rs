@@ -188,9 +188,18 @@ fn read_growth_default(fields: &Fields<'_>) -> Option<Windows> {
 fn check_panes(field: &Field<'_>, window: Span, pane: Span, pane_given: bool) -> Option<()> {
     let panes = window.as_millis() / pane.as_millis();
     let origin = if pane_given { "" } else { ", the default for this length" };
-    if window.divide_evenly(pane).is_none() {
+    let divides = window.divide_evenly(pane).is_some();
+    // First: what is near to it would be refused as well.
+    if panes > PANES_MAX && !divides {
+        return field.error(format!(
+            "is {window}, expected at most {} ({PANES_MAX} panes of {pane}{origin})",
+            pane * PANES_MAX
+        ));
+    }
+    if !divides {
         let near = match panes {
             0 => format!("{pane}"),
+            PANES_MAX => format!("{}", pane * panes),
             _ => format!("{} or {}", pane * panes, pane * (panes + 1)),
         };
         return field.error(format!(
