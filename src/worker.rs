@@ -471,23 +471,22 @@ impl<B: Broker> Worker<B> {
         }
         let Some(mut arriving) = self.arriving.pop_front() else { return Ok(()) };
         let Arriving { partition, since, .. } = arriving;
-        let (Some(restore), Some(committed)) = (arriving.restore.take(), &arriving.committed)
+        let (Some(mut restore), Some(mut committed)) =
+            (arriving.restore.take(), arriving.committed.clone())
         else {
             return Ok(());
         };
         let records = restore.records();
-        let put_together = self.put_together(restore, committed, &arriving.earliest, &held);
+        let lost = restore.skip_deleted(&mut committed, |input| held[&input]);
+        let put_together = self.put_together(restore, &committed, &arriving.earliest, &held, &lost);
         let (task, again) = match put_together {
             Ok(together) => together,
             Err(error) => {
                 // Whoever asked, and was then held up while others went on, has old answers.
-                let inputs = &arriving.inputs;
-                let now = self.broker.committed(inputs, ANSWER_TIMEOUT);
-                let is_old = now.as_ref().is_ok_and(|now| {
-                    now.iter().ne(committed.iter().map(|(_, committed)| committed))
-                });
-                if is_old {
-                    warn!(worker = self.number, partition, %error, "somebody else went on: asking anew");
+                let answers = self.broker.committed(&arriving.inputs, ANSWER_TIMEOUT);
+                let known = arriving.committed.iter().flatten().map(|(_, committed)| committed);
+                if answers.is_ok_and(|answers| answers.iter().ne(known)) {
+                    warn!(worker = self.number, partition, %error, "others went on: asking anew");
                     arriving.committed = None;
                     self.arriving.push_back(arriving);
                     return Ok(());
@@ -495,6 +494,7 @@ impl<B: Broker> Worker<B> {
                 return Err(error.into());
             }
         };
+        self.tell_lost(&lost);
         if !again.is_empty() {
             self.broker.accept(&again)?;
             self.ends = None;
@@ -519,35 +519,17 @@ impl<B: Broker> Worker<B> {
         Ok(())
     }
 
-    /// Data loss that the settings allow is loud all the same.
-    fn tell_lost(&self, lost: &[Lost]) {
-        for Lost { input, from, to } in lost {
-            let topic = &self.shared.settings.topics[input.source as usize];
-            let records = u64::try_from(to - from).unwrap_or(0);
-            error!(
-                topic,
-                partition = input.partition,
-                from,
-                to,
-                records,
-                "records were deleted before they were read: the scores are without them"
-            );
-            self.shared.metrics.add_lost(input.source, records);
-        }
-    }
-
     /// The task that state and offsets make, and where inputs have to be read again.
     fn put_together(
         &self,
-        mut restore: Restore,
+        restore: Restore,
         committed: &[(Input, Option<Committed>)],
         earliest: &HashMap<Input, i64>,
         held: &HashMap<Input, (i64, i64)>,
+        lost: &[Lost],
     ) -> Result<(Task<B::Record>, Vec<(Input, i64)>), RestoreError> {
-        let mut committed = committed.to_vec();
-        let lost = restore.skip_deleted(&mut committed, |input| held[&input]);
         let (task, resumptions) = restore.finish::<B::Record>(
-            &committed,
+            committed,
             |input| earliest.get(&input).copied().unwrap_or(0),
             self.shared.publish_from,
             self.started_at,
@@ -563,8 +545,24 @@ impl<B: Broker> Worker<B> {
                 again.push((input, from.replay_from));
             }
         }
-        self.tell_lost(&lost);
         Ok((task, again))
+    }
+
+    /// Data loss that the settings allow is loud all the same.
+    fn tell_lost(&self, lost: &[Lost]) {
+        for Lost { input, from, to } in lost {
+            let topic = &self.shared.settings.topics[input.source as usize];
+            let records = u64::try_from(to - from).unwrap_or(0);
+            error!(
+                topic,
+                partition = input.partition,
+                from,
+                to,
+                records,
+                "records were deleted before they were read: the scores are without them"
+            );
+            self.shared.metrics.add_lost(input.source, records);
+        }
     }
 
     /// Brings tasks whose state was read back up to their committed offsets.

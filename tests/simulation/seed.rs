@@ -85,7 +85,7 @@ fn plan(
         limits: DecodeLimits::default(),
         task_time: TaskTime::Records,
         outage_guard: history.outage_guard,
-        scores_min_interval: Span::from_millis(one_of([0, 100, 500, 2_000])),
+        scores_min_interval: Span::from_millis(one_of([0, 0, 0, 500])),
         event_source: "/barometer/simulated".to_owned(),
         owner: String::new(),
         group: "simulated".to_owned(),

@@ -746,7 +746,15 @@ impl World {
         for process in self.running() {
             lines.push(format!("{process}: {:?}", process.shared.view.conditions()));
         }
+        let held: Vec<usize> = self
+            .running()
+            .iter()
+            .flat_map(|process| process.seats.borrow().clone())
+            .map(|seat| seat.client.held())
+            .collect();
+        lines.push(format!("all fed: {}, inputs held: {held:?}", self.is_fed()));
         let mut cluster = self.cluster.borrow_mut();
+        lines.push(format!("transactions settled: {}", cluster.is_settled()));
         for partition in 0..self.plan.partitions {
             for source in Source::ALL {
                 let input = Input { source, partition };
