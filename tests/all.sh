@@ -6,6 +6,8 @@
 #   BAROMETER_TEST_BOOTSTRAP   use this Kafka (host:port,...) instead of starting one. It has to
 #                              allow topics to be made, and be one that may be littered.
 #
+# tests/kafka_chaos.rs starts three brokers of its own; its long form is tests/chaos.sh.
+#
 # A Kafka test is marked `#[ignore = "needs Kafka: tests/all.sh"]`, so that a plain `cargo test`
 # needs nothing; here they run with the others. Nothing is ever skipped: no Kafka is a failure.
 # (`--include-ignored` reaches doc tests too: mark a block that is no test ```text, not ```ignore.)

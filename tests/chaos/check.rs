@@ -12,6 +12,7 @@ use serde_json::Value;
 
 use super::PATIENCE;
 use super::fault::Frozen;
+use super::oracle::Oracle;
 use super::scene::{PARTITIONS, Scene};
 use crate::support::ReadRecord;
 use crate::support::service::INPUTS;
@@ -139,20 +140,32 @@ fn says_the_same(found: Option<&Value>, expected: &Value) -> bool {
 /// The score in the last report of every account is that of the engine in one piece at its time.
 pub fn assert_scores(scene: &Scene) -> usize {
     let mut oracle = scene.oracle.lock().expect("it does not panic");
-    let mut reports: Vec<(i64, String, Value)> = last_reports(scene)
-        .into_iter()
-        .map(|(account_id, report)| {
-            let as_of: jiff::Timestamp = report["as_of"].as_str().unwrap().parse().unwrap();
-            (as_of.as_millisecond(), account_id, report)
-        })
-        .collect();
-    reports.sort_by(|one, other| (one.0, &one.1).cmp(&(other.0, &other.1)));
-    for (as_of, account_id, report) in &reports {
-        let partition = Partitioner::Murmur2.partition(account_id.as_bytes(), PARTITIONS);
-        let expected = oracle.score_at(account_id, partition, EventTime::from_millis(*as_of));
-        assert_eq!(report["score"], expected, "`{account_id}`: {report}");
+    // A report may be held back for as long as the settings say.
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let reports = last_reports(scene);
+        match wrong_scores(&reports, &mut oracle) {
+            wrong if wrong.is_empty() => return reports.len(),
+            wrong => assert!(Instant::now() < deadline, "{wrong:#?}"),
+        }
+        thread::sleep(Duration::from_millis(200));
     }
-    reports.len()
+}
+
+fn wrong_scores(reports: &BTreeMap<String, Value>, oracle: &mut Oracle) -> Vec<String> {
+    let as_of = |report: &Value| {
+        let as_of = report["as_of"].as_str().expect("a report has a time");
+        EventTime::parse_rfc3339(as_of).expect("an instant")
+    };
+    let mut reports: Vec<(&String, &Value)> = reports.iter().collect();
+    // The oracle's engine knows no way back.
+    reports.sort_by_key(|(_, report)| as_of(report));
+    let wrong = reports.into_iter().filter_map(|(account_id, report)| {
+        let partition = Partitioner::Murmur2.partition(account_id.as_bytes(), PARTITIONS);
+        let expected = oracle.score_at(account_id, partition, as_of(report));
+        (report["score"] != expected).then(|| format!("`{account_id}`: not {expected}: {report}"))
+    });
+    wrong.collect()
 }
 
 /// Nothing that a frozen process had begun was committed after it was given up.

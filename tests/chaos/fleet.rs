@@ -4,6 +4,8 @@
 //! Every band, alert and override of [`CARD`] comes and goes within hours of record time, so that
 //! there is always something half decided when a process dies.
 
+use std::collections::BTreeSet;
+
 use barometer::engine::event::Source;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -318,6 +320,11 @@ impl Fleet {
         fill(&mut event);
         FleetRecord { source, account_id, time_ms: self.now_ms, body: Some(event.to_string()) }
     }
+}
+
+/// So many of the accounts.
+pub fn some_accounts(count: usize) -> BTreeSet<String> {
+    (0..ACCOUNTS).step_by(ACCOUNTS.div_ceil(count)).map(account_id).collect()
 }
 
 fn account_id(account: usize) -> String {

@@ -6,7 +6,7 @@
 
 #![allow(dead_code, reason = "each test binary compiles all of this and uses its part")]
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use serde_json::Value;
 
@@ -56,6 +56,14 @@ impl Expected {
             (partition, merged)
         };
         Expected { card: Card::parse(card_yaml), taken: feeds.into_iter().map(merge).collect() }
+    }
+
+    /// Of these accounts only; the records of all go on moving the clock.
+    pub fn only(mut self, accounts: &BTreeSet<String>) -> Expected {
+        for taken in self.taken.values_mut().flatten() {
+            taken.good = taken.good.take().filter(|record| accounts.contains(&record.account_id));
+        }
+        self
     }
 
     /// How many good records there are.
