@@ -84,7 +84,10 @@ section "cargo test"
 # A test that hangs fails within half an hour instead of holding everything.
 limit=""
 if command -v timeout >/dev/null; then limit="timeout --foreground 1800"; fi
-$limit cargo test --locked "${features[@]}" --no-fail-fast -- --include-ignored
+# Chaos on three brokers has a command of its own: tests/chaos.sh takes minutes a fault on two cores.
+$limit cargo test --locked "${features[@]}" --no-fail-fast -- --include-ignored \
+  --skip whatever_dies_everything_is_said_once_as_if_nothing_had \
+  --skip by_the_wall_clock_chains_hold_and_scores_end_up_right
 
 section "barometer test, on the scorecards"
 cargo run --quiet --locked "${features[@]}" -- test config/scorecards/*.yaml tests/scorecards/*.yaml tests/scenarios/*.yaml

@@ -4,7 +4,7 @@
 #
 #   tests/chaos.sh [--minutes N] [--seed S] [--wall] [--debug]
 #
-#   --minutes N   how long faults go on; without it, the short form that tests/all.sh runs
+#   --minutes N   how long faults go on; without it, a short form of some minutes
 #   --seed S      of the records, the order of the faults and their moments; random without it
 #   --wall        the wall clock drives task time, and chains, uniqueness and scores are checked;
 #                 otherwise records drive it, and every verdict is compared
