@@ -8,6 +8,7 @@ use std::time::Duration;
 use barometer::engine::event::{DecodeLimits, Source};
 use barometer::engine::snapshot::{self, KeptAccount};
 use barometer::engine::time::Span;
+use barometer::restore::OffsetReset;
 use barometer::task::{TaskSettings, TaskTime};
 use barometer::telemetry::metrics::Metrics;
 use barometer::worker::CommitPace;
@@ -93,6 +94,7 @@ fn plan(
         // Small ones have accounts written in parts.
         changelog_bytes_max: one_of([300, 900_000, 900_000, 900_000]) as usize,
         at_least_once: false,
+        offset_reset: OffsetReset::Fail,
         dead_letter_bytes_max: 900_000,
         topics: Source::ALL.map(|source| source.default_topic().to_owned()),
     };
