@@ -377,18 +377,6 @@ fn with_record_time_alone_the_clock_stays_at_the_last_record() {
 }
 
 #[test]
-fn with_record_time_alone_a_record_younger_than_the_question_waits_for_the_next() {
-    let mut bench = Bench::new(TaskTime::Records);
-    let record = bench.usage("a", hour(2));
-    bench.fetch(Source::Usage, &[record], hour(2));
-    // It came after the question: a ticket of an earlier time may have come after it too.
-    bench.topics.insert(Source::Usage, (0, 0));
-    assert_eq!(bench.work(hour(3)), 0);
-    bench.topics.insert(Source::Usage, (1, 1));
-    assert_eq!(bench.work(hour(3)), 1);
-}
-
-#[test]
 fn an_event_does_not_wait_for_the_deadlines_of_all_accounts() {
     let mut bench = Bench::new(TaskTime::Wall);
     bench.fleet(500);
