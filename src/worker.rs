@@ -149,6 +149,9 @@ struct Arriving {
     restore: Option<Restore>,
 }
 
+/// A task, and where its inputs have to be read again.
+type PutTogether<R> = (Task<R>, Vec<(Input, i64)>);
+
 /// Where tasks wait that a rebalance has taken away, by partition number: resumed as they are if
 /// nobody has committed in between. All workers of a process share one, since a rebalance may well
 /// give a partition from one of them to the next.
@@ -527,7 +530,7 @@ impl<B: Broker> Worker<B> {
         earliest: &HashMap<Input, i64>,
         held: &HashMap<Input, (i64, i64)>,
         lost: &[Lost],
-    ) -> Result<(Task<B::Record>, Vec<(Input, i64)>), RestoreError> {
+    ) -> Result<PutTogether<B::Record>, RestoreError> {
         let (task, resumptions) = restore.finish::<B::Record>(
             committed,
             |input| earliest.get(&input).copied().unwrap_or(0),
