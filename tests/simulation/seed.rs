@@ -95,7 +95,6 @@ fn plan(
         changelog_bytes_max: one_of([300, 900_000, 900_000, 900_000]) as usize,
         offset_reset: OffsetReset::Fail,
         at_least_once: false,
-        offset_reset: OffsetReset::Fail,
         dead_letter_bytes_max: 900_000,
         topics: Source::ALL.map(|source| source.default_topic().to_owned()),
     };
