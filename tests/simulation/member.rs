@@ -680,7 +680,10 @@ impl Broker for Member {
                 Some(former) if former.position < *position => self.world.count("resumed ahead"),
                 Some(_) | None => {}
             }
-            state.unanswered.remove(input);
+            // No answer to a change that the worker has not heard of.
+            if state.changes.is_empty() {
+                state.unanswered.remove(input);
+            }
         }
         self.ask_ends(&mut state);
         Ok(())
