@@ -1,6 +1,5 @@
 //! `barometer backtest`: a history judged by who really left.
 
-use std::io::{self, Write};
 use std::path::PathBuf;
 
 use clap::Args;
@@ -65,18 +64,8 @@ pub fn backtest(args: &BacktestArgs) -> Result<(), CliError> {
         let count = outcome.accounts_without_truth;
         eprintln!("warning: {name} does not know {count} accounts of the history, left out");
     }
-    let printed = match args.output {
+    super::print(&match args.output {
         OutputFormat::Text => backtest::text(&outcome),
-        OutputFormat::Json => {
-            let json = serde_json::to_string(&outcome);
-            format!("{}\n", json.expect("texts and numbers always become JSON"))
-        }
-    };
-    match io::stdout().write_all(printed.as_bytes()) {
-        // Whoever reads has seen enough.
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(CliError::Failure(format!("standard output: {error}")))
-        }
-        _ => Ok(()),
-    }
+        OutputFormat::Json => super::json_line(&outcome),
+    })
 }

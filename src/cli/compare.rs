@@ -1,6 +1,5 @@
 //! `barometer compare`: two scorecards over the same history, to see what a change would do.
 
-use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -49,20 +48,10 @@ pub fn compare(args: &CompareArgs) -> Result<(), CliError> {
     });
     let outcome = comparison.finish(args.as_of);
     super::warn_of_unused(&feed, bad_records);
-    let printed = match args.output {
+    super::print(&match args.output {
         OutputFormat::Text => compare::text(&outcome, args.accounts),
-        OutputFormat::Json => {
-            let json = serde_json::to_string(&outcome);
-            format!("{}\n", json.expect("texts and numbers always become JSON"))
-        }
-    };
-    match io::stdout().write_all(printed.as_bytes()) {
-        // Whoever reads has seen enough.
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(CliError::Failure(format!("standard output: {error}")))
-        }
-        _ => Ok(()),
-    }
+        OutputFormat::Json => super::json_line(&outcome),
+    })
 }
 
 /// A file of this name, else a preset.

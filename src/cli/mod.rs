@@ -17,12 +17,14 @@ mod scorecards;
 mod test;
 mod topics;
 
+use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use progress::Progress;
+use serde::Serialize;
 
 use crate::config::{Config, LogFormat, LogLevel, Overrides};
 use crate::engine::Engine;
@@ -274,6 +276,20 @@ enum OutputFormat {
     Text,
     /// The records themselves, one JSON object a line, and nothing else on standard output
     Json,
+}
+
+/// Writes to standard output. Whoever reads it may have seen enough, which is no failure.
+fn print(text: &str) -> Result<(), CliError> {
+    io::stdout().write_all(text.as_bytes()).or_else(|error| match error.kind() {
+        io::ErrorKind::BrokenPipe => Ok(()),
+        _ => Err(CliError::Failure(format!("standard output: {error}"))),
+    })
+}
+
+/// What a command has found, on one line.
+fn json_line(outcome: &impl Serialize) -> String {
+    let json = serde_json::to_string(outcome);
+    format!("{}\n", json.expect("texts and numbers always become JSON"))
 }
 
 fn seconds(text: &str) -> Result<std::time::Duration, String> {

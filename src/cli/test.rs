@@ -1,6 +1,5 @@
 //! `barometer test`: the tests in scorecards, through the engine that `run` drives.
 
-use std::io::{self, Write};
 use std::path::PathBuf;
 
 use clap::Args;
@@ -34,14 +33,10 @@ pub fn test(args: &TestArgs) -> Result<(), CliError> {
             (path.display().to_string(), result)
         })
         .collect();
-    let printed = match args.output {
-        OutputFormat::Text => io::stdout().write_all(as_text(&results).as_bytes()),
-        OutputFormat::Json => io::stdout().write_all(as_json(&results).as_bytes()),
-    };
-    // Whoever reads may have seen enough; the exit code says the rest.
-    printed.or_else(|error| match error.kind() {
-        io::ErrorKind::BrokenPipe => Ok(()),
-        _ => Err(CliError::Failure(format!("standard output: {error}"))),
+    // The exit code says the rest to whoever stops reading.
+    super::print(&match args.output {
+        OutputFormat::Text => as_text(&results),
+        OutputFormat::Json => as_json(&results),
     })?;
     if let Some(path) = &args.junit {
         std::fs::write(path, junit(&results)).map_err(|error| {

@@ -661,11 +661,7 @@ impl Engine {
     /// Takes an account out again that was put back, if it was. Its slot goes to the account that
     /// had the last one: returns both slots, which are the same where it was the last itself.
     pub fn take_out(&mut self, account_id: &str) -> Option<(u32, u32)> {
-        let slot = self.slot_of(account_id)?;
-        let hash = xxh3_64(account_id.as_bytes());
-        if let Ok(entry) = self.slots.find_entry(hash, |(_, known)| *known == slot) {
-            entry.remove();
-        }
+        let slot = self.unlist(account_id)?;
         let last = self.accounts.len() as u32 - 1;
         self.accounts.swap_remove(slot as usize);
         if slot != last {
@@ -759,6 +755,16 @@ impl Engine {
         self.slots.find(hash, is_it).map(|(_, slot)| *slot)
     }
 
+    /// Has an account found no more; returns the slot it has.
+    fn unlist(&mut self, account_id: &str) -> Option<u32> {
+        let slot = self.slot_of(account_id)?;
+        let hash = xxh3_64(account_id.as_bytes());
+        if let Ok(entry) = self.slots.find_entry(hash, |(_, known)| *known == slot) {
+            entry.remove();
+        }
+        Some(slot)
+    }
+
     /// The slot of the account that an event is about, and whether it is new: then the card is chosen
     /// by the profile that the event may bring. `None` where there is nothing to do.
     fn slot_for(&mut self, event: &Event<'_>) -> Option<(u32, bool)> {
@@ -807,14 +813,10 @@ impl Engine {
 
     /// Forgets everything about an account, without another word on it.
     fn forget(&mut self, account_id: &str) {
-        let slot = self.slot_of(account_id);
+        let slot = self.unlist(account_id);
         // Where nothing is known somebody else may still hold something: all are told.
         self.forgotten.push((slot, account_id.into()));
         let Some(slot) = slot else { return };
-        let hash = xxh3_64(account_id.as_bytes());
-        if let Ok(entry) = self.slots.find_entry(hash, |(_, known)| *known == slot) {
-            entry.remove();
-        }
         let account = &mut self.accounts[slot as usize];
         let stats = &mut self.stats.cards[account.set as usize];
         stats.drop_account(account.band.current(), account.firing_set());
@@ -827,7 +829,6 @@ impl Engine {
         (account.deadline, account.queued) = (EventTime::MAX, EventTime::MAX);
         (account.touched, account.change) = (Touched::No, None);
         self.vacant.push(slot);
-        self.stats.forgotten += 1;
     }
 
     /// The accounts that somebody wanted forgotten since the last call, with the slots they had.

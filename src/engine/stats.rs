@@ -19,8 +19,6 @@ pub struct Stats {
     pub out: [bool; 5],
     /// Overrides that had no effect: over already, older than another, or of an unknown band.
     pub overrides_ignored: u64,
-    /// Accounts erased because somebody asked for it.
-    pub forgotten: u64,
     /// Feedback on no alert that fires.
     pub feedback_on_none: [u64; 4],
     /// By card of the rules in force; they begin anew when the rules change.
