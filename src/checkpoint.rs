@@ -229,6 +229,13 @@ impl Checkpoints {
         !self.decided.is_empty() || self.cohorts.front().is_some_and(is_due)
     }
 
+    /// Whether more is due at wall time `now` than small steps get through: everything, or what should
+    /// have been written an interval ago.
+    pub fn is_late(&self, now: EventTime) -> bool {
+        let is_late = |cohort: &Cohort| cohort.since + self.interval * 2 <= now;
+        self.all || self.cohorts.front().is_some_and(is_late)
+    }
+
     /// How many accounts have to be in the next commit.
     pub fn decided(&self) -> usize {
         self.decided.len()

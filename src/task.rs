@@ -38,9 +38,6 @@ const BUFFER_BYTES_MAX: usize = 8 << 20;
 /// Most reports that go out in one commit but for those with a decision; at midnight many accounts
 /// change, and a transaction has to end in time.
 const REPORTS_PER_COMMIT_MAX: usize = 10_000;
-/// Most accounts shown to readers in one commit while events come as they happen: those that time
-/// alone has moved, at midnight perhaps all, must not hold up what has just come.
-const SHOWN_PER_COMMIT_MAX: usize = 2_000;
 
 /// What drives task time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -241,9 +238,10 @@ enum ToReplay {
 #[derive(Default)]
 struct ScoreLog {
     published_at: HashMap<CompactString, EventTime>,
-    /// Accounts that changed within the interval, by when their report may go out.
+    /// Accounts that have changed since their last report, by when the next one may go out.
     due: BTreeSet<(EventTime, CompactString)>,
-    waiting: HashSet<CompactString>,
+    /// The same the other way round.
+    waiting: HashMap<CompactString, EventTime>,
 }
 
 impl<R: InputRecord> Task<R> {
@@ -847,11 +845,14 @@ impl<R: InputRecord> Task<R> {
     }
 
     /// Gets ready for a commit at wall time `now`: adds the reports and checkpoints that are due.
-    /// `shown` says whether readers see the same of an account already.
+    /// While events come as they happen no more than `unasked` accounts each are shown, reported and
+    /// written only because of time, so that what has just come need not wait for all. `shown` says
+    /// whether readers see the same of an account already.
     pub fn prepare(
         &mut self,
         now: EventTime,
         routing: &Routing,
+        unasked: usize,
         shown: impl Fn(&Snapshot) -> bool,
     ) {
         let publishes = self.engine.now() >= self.publish_from;
@@ -864,9 +865,9 @@ impl<R: InputRecord> Task<R> {
         }
         let mut reports = 0;
         let mut touched = Vec::new();
-        let shown_max = match self.behind {
-            true => usize::MAX,
-            false => SHOWN_PER_COMMIT_MAX.max(self.judged.len()),
+        let (shown_max, reports_max) = match self.behind {
+            true => (usize::MAX, REPORTS_PER_COMMIT_MAX),
+            false => (unasked.max(self.judged.len()), unasked),
         };
         self.engine.drain_touched(shown_max, |snapshot| touched.push(snapshot));
         for snapshot in touched {
@@ -877,7 +878,7 @@ impl<R: InputRecord> Task<R> {
                 let judged = self.judged.contains(&snapshot.account_id);
                 let interval = self.settings.scores_min_interval;
                 let account_id = &snapshot.account_id;
-                if reports >= REPORTS_PER_COMMIT_MAX && !judged {
+                if reports >= reports_max && !judged {
                     self.scores.defer(account_id.clone(), now);
                 } else if self.scores.may_publish(account_id, judged, now, interval) {
                     reports += 1;
@@ -887,22 +888,23 @@ impl<R: InputRecord> Task<R> {
             }
             self.snapshots.push(snapshot);
         }
-        for account_id in
-            self.scores.take_due(now, REPORTS_PER_COMMIT_MAX - reports.min(REPORTS_PER_COMMIT_MAX))
-        {
+        for account_id in self.scores.take_due(now, reports_max.saturating_sub(reports)) {
             if let Some(snapshot) = self.engine.snapshot(&account_id) {
                 let record = score_record(&snapshot);
                 self.write(record);
             }
         }
-        self.write_checkpoints(now, routing);
+        // A queue that has grown old all the same is a long replay for whoever comes next.
+        let in_time = !self.behind && !self.checkpoints.is_late(now);
+        let records_max = if in_time { unasked } else { RECORDS_PER_COMMIT_MAX };
+        self.write_checkpoints(now, routing, records_max);
         self.next_note = self.note();
         self.tried_offsets = self.processed();
     }
 
     /// Adds the accounts whose state is to be kept, and the marker. They count as written from now
     /// on: outputs stay until a commit of them has succeeded, or the task is dropped with them.
-    fn write_checkpoints(&mut self, now: EventTime, routing: &Routing) {
+    fn write_checkpoints(&mut self, now: EventTime, routing: &Routing, records_max: usize) {
         let stamp = Stamp {
             positions: self.positions(),
             epoch: self.marker.as_ref().map_or(0, |marker| marker.epoch),
@@ -919,8 +921,7 @@ impl<R: InputRecord> Task<R> {
             bytes += self.write_account(slot, &stamp);
             records += 1;
         }
-        let enough =
-            |records, bytes| records >= RECORDS_PER_COMMIT_MAX || bytes >= BYTES_PER_COMMIT_MAX;
+        let enough = |records, bytes| records >= records_max || bytes >= BYTES_PER_COMMIT_MAX;
         while !enough(records, bytes) {
             let Some(slot) = self.checkpoints.take_due(now) else { break };
             bytes += self.write_account(slot, &stamp);
@@ -1005,7 +1006,7 @@ impl<R: InputRecord> Task<R> {
     fn write_account(&mut self, slot: u32, stamp: &Stamp) -> usize {
         let account_id = self.engine.account_id(slot).clone();
         let stamp = &Stamp { at: self.engine.account_time(slot), ..*stamp };
-        let unreported = self.scores.waiting.contains(&account_id);
+        let unreported = self.scores.waiting.contains_key(&account_id);
         let key = account_id.as_bytes();
         let value = snapshot::seal(key, &self.engine.keep(slot, stamp, unreported));
         let bytes = value.len();
@@ -1185,12 +1186,12 @@ impl ScoreLog {
         let free_at =
             self.published_at.get(account_id).map_or(EventTime::MIN, |last| *last + interval);
         if judged || free_at <= now {
+            // What it was waiting for is in this one.
+            self.stop_waiting(account_id);
             self.published_at.insert(account_id.clone(), now);
             return true;
         }
-        if self.waiting.insert(account_id.clone()) {
-            self.due.insert((free_at, account_id.clone()));
-        }
+        self.defer(account_id.clone(), free_at);
         false
     }
 
@@ -1200,30 +1201,33 @@ impl ScoreLog {
 
     fn forget(&mut self, account_id: &CompactString) {
         self.published_at.remove(account_id);
-        if self.waiting.remove(account_id) {
-            self.due.retain(|(_, waiting)| waiting != account_id);
+        self.stop_waiting(account_id);
+    }
+
+    fn stop_waiting(&mut self, account_id: &CompactString) {
+        if let Some(waiting) = self.waiting.remove_entry(account_id) {
+            let (account_id, at) = waiting;
+            self.due.remove(&(at, account_id));
         }
     }
 
-    /// Has an account's report go out as soon as there is room for it.
-    fn defer(&mut self, account_id: CompactString, now: EventTime) {
-        if self.waiting.insert(account_id.clone()) {
-            self.due.insert((now, account_id));
-        }
+    /// Has an account's report go out from `at` on, as soon as there is room for it; one that waits
+    /// already keeps its turn.
+    fn defer(&mut self, account_id: CompactString, at: EventTime) {
+        self.waiting.entry(account_id).or_insert_with_key(|account_id| {
+            self.due.insert((at, account_id.clone()));
+            at
+        });
     }
 
     /// At most `max` of the accounts whose report may go out by now.
     fn take_due(&mut self, now: EventTime, max: usize) -> Vec<CompactString> {
         let mut due = Vec::new();
         while due.len() < max && self.is_due(now) {
-            let (at, account_id) = self.due.pop_first().expect("just looked at");
+            let (_, account_id) = self.due.pop_first().expect("just looked at");
             self.waiting.remove(&account_id);
-            // A band change may have sent the report in the meantime.
-            let sent_since = self.published_at.get(&account_id).is_some_and(|last| *last >= at);
-            if !sent_since {
-                self.published_at.insert(account_id.clone(), now);
-                due.push(account_id);
-            }
+            self.published_at.insert(account_id.clone(), now);
+            due.push(account_id);
         }
         due
     }

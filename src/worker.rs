@@ -32,6 +32,9 @@ const TURN_RECORDS: usize = 4_096;
 /// Accounts looked at in a turn because of time alone, while events come as they happen: a few
 /// milliseconds' work, or some ten where all of them change their bands.
 const TURN_LOOKS: usize = 1_000;
+/// Accounts shown, reported and written in a commit though nobody waits for them, of each kind so many,
+/// while events come as they happen.
+const COMMIT_UNASKED: usize = 2_000;
 /// Outputs that wait in memory before a commit is due whatever the interval.
 const OUTPUTS_WAITING_MAX: usize = 20_000;
 /// The same in bytes: dead letters may be large.
@@ -773,10 +776,12 @@ impl<B: Broker> Worker<B> {
                 return Ok(());
             }
         }
-        let view = &self.shared.view;
+        let Shared { view, routing, .. } = &self.shared;
+        let dirty = self.tasks.values().filter(|assigned| assigned.task.is_dirty()).count();
+        let unasked = COMMIT_UNASKED / dirty.max(1) + 1;
         for Assigned { task, .. } in self.tasks.values_mut() {
             if task.is_dirty() {
-                task.prepare(now, &self.shared.routing, |snapshot| view.shows(snapshot));
+                task.prepare(now, routing, unasked, |snapshot| view.shows(snapshot));
             }
         }
         self.broker.begin()?;

@@ -328,7 +328,8 @@ impl Process<'_> {
         if !self.task.is_dirty() {
             return;
         }
-        self.task.prepare(self.wall, &self.routing, |_| false);
+        let unasked = if self.run.in_slices { 1 } else { usize::MAX };
+        self.task.prepare(self.wall, &self.routing, unasked, |_| false);
         if self.run.fault == Fault::OffsetsOutsideTheTransaction {
             self.commit_offsets();
         }
@@ -430,7 +431,10 @@ fn processed(case: &Case, run: Run) -> Cluster {
                 // What was held back by the interval.
                 process.wall = process.wall + Span::DAY;
                 process.task.note_time(process.wall);
-                process.commit(Fate::Committed);
+                while process.task.is_dirty() {
+                    process.commit(Fate::Committed);
+                    process.task.note_time(process.wall);
+                }
                 return cluster;
             }
         }

@@ -177,7 +177,7 @@ impl Bench {
 
     /// Commits at wall time `now`: what was written.
     fn commit(&mut self, now: EventTime) -> Vec<OutputRecord> {
-        self.task.prepare(now, &self.routing, |_| false);
+        self.task.prepare(now, &self.routing, usize::MAX, |_| false);
         let outputs = self.task.outputs().to_vec();
         self.task.committed();
         outputs
