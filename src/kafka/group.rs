@@ -1,7 +1,9 @@
 //! How far the group has come with a topic, asked from outside: for commands that wait for it.
 
+use std::time::Duration;
+
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::admin::TIMEOUT;
@@ -64,6 +66,16 @@ impl GroupProgress {
             _ => None,
         };
         Ok((0..self.partitions).map(|partition| offset(partition).unwrap_or(0)).collect())
+    }
+
+    /// Whether the group's coordinator answers in time, with the broker's word where it refuses to.
+    pub(super) fn answers(&self, timeout: Duration) -> Result<(), RDKafkaErrorCode> {
+        let mut question = TopicPartitionList::new();
+        question.add_partition(&self.topic, 0);
+        let answer = self.consumer.committed_offsets(question, timeout);
+        answer
+            .map(drop)
+            .map_err(|error| error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown))
     }
 
     fn failed(&self, what: &str, error: &KafkaError) -> BrokerError {

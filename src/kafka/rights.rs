@@ -14,6 +14,7 @@ use rdkafka::producer::{BaseProducer, NoCustomPartitioner, Producer};
 
 use super::client::{QuietContext, SinkContext};
 use super::config::{Delivery, KafkaSettings};
+use super::group::GroupProgress;
 use super::native::describe::{Allowed, Operation, describe_group, describe_topics};
 use crate::broker::OutputTopic;
 
@@ -102,13 +103,34 @@ pub(super) fn missing_rights(
     let mut needed: Vec<_> = needed.collect();
     if purpose == Purpose::Run {
         let group = Resource::Group(settings.group_id.clone());
-        match describe_group(client.inner(), &settings.group_id, ANSWER_TIMEOUT) {
+        match allowed_on_group(settings, client) {
             Ok(allowed) => drop(answers.insert(group.clone(), allowed)),
             Err(code) => tracing::debug!(%code, "the broker does not say who may be in the group"),
         }
         needed.push((group, [Operation::Read].into()));
     }
     missing(settings, &needed, &answers)
+}
+
+/// What may be done with the group.
+///
+/// The library ends the whole process (an assertion in its queue of requests to coordinators) where the
+/// coordinator comes back after such a question has timed out. So the question is only asked when the
+/// coordinator has just answered another one, which is free of that.
+fn allowed_on_group(
+    settings: &KafkaSettings,
+    client: &AdminClient<QuietContext>,
+) -> Result<Allowed, Code> {
+    let changelog = settings.output_topic(OutputTopic::Changelog);
+    let group = GroupProgress::of(settings, changelog, 1).map_err(|_| Code::InvalidArgument)?;
+    match group.answers(ANSWER_TIMEOUT) {
+        Err(code @ Code::GroupAuthorizationFailed) => Ok(Err(code)),
+        // Nobody may see that topic, which is told by its own name.
+        Ok(()) | Err(Code::TopicAuthorizationFailed) => {
+            describe_group(client.inner(), &settings.group_id, ANSWER_TIMEOUT)
+        }
+        Err(code) => Err(code),
+    }
 }
 
 fn missing(
