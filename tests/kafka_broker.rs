@@ -35,7 +35,10 @@ fn settings(test: &str) -> KafkaSettings {
 
 fn settings_with_topics(test: &str, partitions: i32) -> KafkaSettings {
     let settings = settings(test);
-    assert_eq!(create_topics(&settings, partitions, 1, Retention::Forever).unwrap().len(), 9);
+    assert_eq!(
+        create_topics(&settings, partitions, None, Retention::Forever).unwrap().names.len(),
+        9
+    );
     settings
 }
 
@@ -591,9 +594,9 @@ fn topics_are_made_checked_and_listed() {
     let mut settings = settings("topics");
     let missing = check_topics(&settings, Purpose::Run).unwrap().unwrap_err();
     assert_eq!(missing.0.len(), 8, "all but the profiles: {missing}");
-    create_topics(&settings, 3, 1, Retention::Forever).unwrap();
+    create_topics(&settings, 3, None, Retention::Forever).unwrap();
     assert_eq!(
-        create_topics(&settings, 3, 1, Retention::Forever).unwrap(),
+        create_topics(&settings, 3, None, Retention::Forever).unwrap(),
         [""; 0],
         "nothing is made twice"
     );

@@ -28,9 +28,9 @@ struct CreateArgs {
     /// Partitions of each topic: as many accounts are worked on side by side
     #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(i32).range(1..=10_000))]
     partitions: i32,
-    /// Copies of each partition on different brokers
-    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(i32).range(1..=100))]
-    replication: i32,
+    /// Copies of each partition on different brokers [default: 3, or as many as there are brokers]
+    #[arg(long, value_parser = clap::value_parser!(i32).range(1..=100))]
+    replication: Option<i32>,
     /// How long the input topics of events keep them, by their timestamps: a duration, `forever`, or
     /// `broker` for what the brokers are set to. No window sees further back at a first start
     #[arg(long, default_value = "400d", value_parser = retention)]
@@ -51,13 +51,13 @@ pub fn topics(args: &TopicsArgs) -> Result<(), CliError> {
             let created =
                 kafka::create_topics(&settings, args.partitions, args.replication, args.retention)
                     .map_err(CliError::failure)?;
-            if created.is_empty() {
+            if created.names.is_empty() {
                 println!("all topics are there already");
             }
-            for topic in created {
+            for topic in created.names {
                 println!(
                     "created {topic} ({} partitions, replication {})",
-                    args.partitions, args.replication
+                    args.partitions, created.replication
                 );
             }
             Ok(())

@@ -165,8 +165,23 @@ impl fmt::Display for TopicProblems {
     }
 }
 
-/// Makes every topic of the settings that is not there yet; returns the names of those it made.
-/// `retention` is for the input topics of events: a first start, and a measure that is new to a
+/// Topics that were made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Created {
+    /// Their names.
+    pub names: Vec<String>,
+    /// On how many brokers each partition is.
+    pub replication: i32,
+}
+
+/// Copies of a partition where nobody says how many: one broker may die, and another one beside it be
+/// restarted.
+const COPIES: usize = 3;
+/// From so many copies on, two have to hold a record before it counts as written.
+const COPIES_FOR_TWO_IN_SYNC: i32 = 3;
+
+/// Makes every topic of the settings that is not there yet. Without `replication` each partition has
+/// three copies, or as many as there are brokers. `retention` is for the input topics of events: a first start, and a measure that is new to a
 /// scorecard, know no more of the past than these hold.
 ///
 /// # Errors
@@ -174,13 +189,22 @@ impl fmt::Display for TopicProblems {
 pub fn create_topics(
     settings: &KafkaSettings,
     partitions: i32,
-    replication: i32,
+    replication: Option<i32>,
     retention: Retention,
-) -> Result<Vec<String>, BrokerError> {
+) -> Result<Created, BrokerError> {
+    let client = admin(settings)?;
+    let replication = match replication {
+        Some(replication) => replication,
+        None => i32::try_from(broker_count(&client)?.clamp(1, COPIES)).expect("a few"),
+    };
     let kept_millis = retention.millis();
     let new = |name, cleanup: Cleanup| {
-        NewTopic::new(name, partitions, TopicReplication::Fixed(replication))
-            .set("cleanup.policy", cleanup.policy())
+        let topic = NewTopic::new(name, partitions, TopicReplication::Fixed(replication))
+            .set("cleanup.policy", cleanup.policy());
+        match replication >= COPIES_FOR_TWO_IN_SYNC {
+            true => topic.set("min.insync.replicas", "2"),
+            false => topic,
+        }
     };
     let inputs = settings.input_topics.iter().map(|(source, name)| {
         let cleanup = Cleanup::of_input(*source);
@@ -193,12 +217,12 @@ pub fn create_topics(
         settings.output_topics.iter().map(|(topic, name)| new(name, Cleanup::of_output(*topic)));
     let topics: Vec<NewTopic<'_>> = inputs.chain(outputs).collect();
     let tried = "creating topics";
-    let answers = run(admin(settings)?.create_topics(&topics, &options()))
+    let answers = run(client.create_topics(&topics, &options()))
         .map_err(|error| admin_error(tried, &error))?;
-    let (mut created, mut refused) = (Vec::new(), Vec::new());
+    let (mut names, mut refused) = (Vec::new(), Vec::new());
     for answer in answers {
         match answer {
-            Ok(name) => created.push(name),
+            Ok(name) => names.push(name),
             Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
             Err((name, code)) => refused.push((name, code)),
         }
@@ -209,8 +233,17 @@ pub fn create_topics(
             refused.iter().map(|(name, code)| not_created(settings, name, *code)).collect();
         return Err(BrokerError { class, message: told.join("\n") });
     }
-    await_topics(settings, &created)?;
-    Ok(created)
+    await_topics(settings, &names)?;
+    Ok(Created { names, replication })
+}
+
+/// How many brokers the cluster has.
+fn broker_count(client: &AdminClient<QuietContext>) -> Result<usize, BrokerError> {
+    let tried = "asking for the cluster's brokers";
+    let metadata = client.inner().fetch_metadata(None, FIRST_TIMEOUT).map_err(|error| {
+        turned_away(client, tried).unwrap_or_else(|| admin_error(tried, &error))
+    })?;
+    Ok(metadata.brokers().len())
 }
 
 /// Why a topic was not made.

@@ -27,7 +27,7 @@ mod writer;
 use std::time::Duration;
 
 pub use admin::{
-    Cleanup, Retention, TopicInfo, TopicProblem, TopicProblems, TopicsFound, check_start,
+    Cleanup, Created, Retention, TopicInfo, TopicProblem, TopicProblems, TopicsFound, check_start,
     check_topics, create_topics, list_topics,
 };
 pub use config::{Delivery, GroupProtocol, KafkaSettings, refused_keys};
