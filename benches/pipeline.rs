@@ -7,6 +7,7 @@
 
 mod traffic;
 
+use std::fmt::Write as _;
 use std::hint::black_box;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -15,7 +16,9 @@ use std::time::{Duration, Instant};
 use criterion::{Criterion, SamplingMode, Throughput, criterion_group, criterion_main};
 
 use barometer::broker::{End, EndOffsets, Fetched, Input, InputRecord};
+use barometer::capacity::Capacity;
 use barometer::engine::event::{DecodeLimits, Source};
+use barometer::engine::limits::Limits;
 use barometer::engine::rules::Rules;
 use barometer::engine::scorecard::Scorecard;
 use barometer::engine::time::{EventTime, Span};
@@ -79,12 +82,14 @@ struct Pipeline {
 type Fetch = [Vec<HeldRecord>; 5];
 
 impl Pipeline {
-    fn new() -> Pipeline {
+    fn new(capacity: Capacity) -> Pipeline {
         let parsed = Scorecard::parse("saas-default.yaml", CARD);
         let card = Arc::new(parsed.expect("the default scorecard is a good one").scorecard);
         let topics = Source::ALL.map(|source| source.default_topic().to_owned());
         let settings = Arc::new(TaskSettings {
             limits: DecodeLimits::default(),
+            account_limits: Limits::NONE,
+            capacity: Arc::new(capacity),
             task_time: TaskTime::Records,
             outage_guard: false,
             scores_min_interval: Span::MINUTE,
@@ -164,6 +169,38 @@ impl Pipeline {
 }
 
 impl Pipeline {
+    /// One usage event each of accounts that nobody has heard of.
+    fn strangers(&mut self, first: u64, count: u64) -> Vec<Fetch> {
+        let time = EventTime::from_millis(1_750_000_000_000) + Span::from_millis(first as i64);
+        let mut buffer = String::new();
+        let mut places = Vec::new();
+        for n in first..first + count {
+            let key_start = buffer.len() as u32;
+            write!(buffer, "stranger-{n}").expect("a string takes every write");
+            let value_start = buffer.len() as u32;
+            write!(
+                buffer,
+                r#"{{"event_id":"e","account_id":"stranger-{n}","occurred_at":{},"user_id":"u","feature":"f"}}"#,
+                time.as_millis()
+            )
+            .expect("a string takes every write");
+            places.push(((key_start, value_start), (value_start, buffer.len() as u32)));
+        }
+        let buffer = Rc::new(buffer);
+        let mut fetches = Vec::new();
+        for fetched in places.chunks(FETCH_RECORDS) {
+            let mut fetch = Fetch::default();
+            for (key, value) in fetched {
+                let offset = self.next_offset[Source::Usage as usize];
+                self.next_offset[Source::Usage as usize] += 1;
+                let (buffer, key, value) = (Rc::clone(&buffer), *key, *value);
+                fetch[Source::Usage as usize].push(HeldRecord { buffer, key, value, offset, time });
+            }
+            fetches.push(fetch);
+        }
+        fetches
+    }
+
     /// One record comes right after the next midnight, and turns follow until nothing is left to do.
     /// A turn looks at no more than `looks` accounts, and a commit writes no more than `unasked`, for
     /// nothing but the time.
@@ -207,7 +244,7 @@ impl Pipeline {
 
 /// A pipeline whose accounts have all had four weeks of history, and the traffic that goes on.
 fn loaded() -> (Pipeline, Traffic) {
-    let mut pipeline = Pipeline::new();
+    let mut pipeline = Pipeline::new(Capacity::endless());
     let mut traffic = Traffic::new(ACCOUNTS);
     let mut batch = Batch::default();
     // As many accounts at a time as make whole fetches, whatever the length of a history.
@@ -269,5 +306,48 @@ fn midnight(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, throughput, midnight);
+/// Account after account that is heard of once, far beyond what the process holds: the time of each, and
+/// the most memory there was.
+fn flood(criterion: &mut Criterion) {
+    const ACCOUNTS_MAX: usize = 200_000;
+    let mut group = criterion.benchmark_group("pipeline/flood");
+    group.throughput(Throughput::Elements(BATCH_RECORDS as u64));
+    group.sampling_mode(SamplingMode::Flat).sample_size(10);
+    group.warm_up_time(Duration::from_secs(1)).measurement_time(Duration::from_secs(10));
+    for (name, evicts) in [("refuse", false), ("forget_idle", true)] {
+        let mut made: Option<(Pipeline, u64)> = None;
+        group.bench_function(name, |bencher| {
+            let (pipeline, first) = made.get_or_insert_with(|| {
+                let mut pipeline = Pipeline::new(Capacity::new(ACCOUNTS_MAX, evicts));
+                let mut first = 0;
+                while pipeline.task.engine().account_count() < ACCOUNTS_MAX {
+                    let fetches = pipeline.strangers(first, BATCH_RECORDS as u64);
+                    pipeline.run(fetches);
+                    first += BATCH_RECORDS as u64;
+                }
+                (pipeline, first)
+            });
+            bencher.iter_custom(|batches| {
+                let mut spent = Duration::ZERO;
+                for _ in 0..batches {
+                    let fetches = pipeline.strangers(*first, BATCH_RECORDS as u64);
+                    *first += BATCH_RECORDS as u64;
+                    let started = Instant::now();
+                    pipeline.run(fetches);
+                    spent += started.elapsed();
+                }
+                spent
+            });
+        });
+        if let Some((pipeline, heard_of)) = made {
+            let held = pipeline.task.engine().account_count();
+            let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+            let peak = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap_or("");
+            println!("{name}: {heard_of} accounts heard of, {held} held; {peak}");
+        }
+    }
+    group.finish();
+}
+
+criterion_group!(benches, throughput, midnight, flood);
 criterion_main!(benches);

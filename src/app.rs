@@ -9,9 +9,11 @@ use std::time::{Duration, SystemTime};
 use tracing::{error, info, warn};
 
 use crate::broker::{BrokerError, OutputTopic};
+use crate::capacity::Capacity;
 use crate::clock::{self, Clock};
 use crate::config::{self, Config, ScorecardChoice, ScorecardFile};
 use crate::engine::event::{DecodeLimits, Source};
+use crate::engine::limits::Limits;
 use crate::engine::rules::Rules;
 use crate::engine::scorecard::{Condition, Scorecard};
 use crate::engine::time::Span;
@@ -171,6 +173,15 @@ pub fn shared(config: &Config, rules: Rules, partitions: i32, clock: Clock) -> S
             max_record_bytes: config.ingest.max_record_bytes,
             max_future_skew: config.ingest.max_future_skew,
         },
+        account_limits: Limits {
+            items_per_account: config.limits.items_per_account,
+            users_per_account: config.limits.users_per_account,
+            forget_after: config.limits.forget_after,
+        },
+        capacity: Arc::new(Capacity::new(
+            config.limits.accounts,
+            config.limits.when_full == config::WhenFull::ForgetIdle,
+        )),
         task_time: match config.engine.task_time {
             config::TaskTime::Wall => TaskTime::Wall,
             config::TaskTime::Records => TaskTime::Records,

@@ -16,6 +16,7 @@ pub mod engine;
 pub mod app;
 pub mod backtest;
 pub mod broker;
+pub mod capacity;
 pub mod card_test;
 pub mod checkpoint;
 pub mod cli;

@@ -14,11 +14,13 @@ use serde::{Deserialize, Serialize};
 use crate::broker::{
     End, EndOffsets, Fetched, Input, InputRecord, OutputRecord, OutputTopic, Processed,
 };
+use crate::capacity::{Capacity, Share};
 use crate::checkpoint::{
     BYTES_PER_COMMIT_MAX, CARD_KEY, Checkpoints, GONE, GUARD_KEY, MARKER_KEY, Marker, Positions,
     RECORDS_PER_COMMIT_MAX, entries, part_key,
 };
 use crate::engine::event::{self, Body, DecodeLimits, Event, ReasonCode, Source};
+use crate::engine::limits::{Limits, Refusal, Room};
 use crate::engine::record::{self, EncodedRecord};
 use crate::engine::report::Snapshot;
 use crate::engine::rules::Rules;
@@ -38,6 +40,13 @@ const BUFFER_BYTES_MAX: usize = 8 << 20;
 /// Most reports that go out in one commit but for those with a decision; at midnight many accounts
 /// change, and a transaction has to end in time.
 const REPORTS_PER_COMMIT_MAX: usize = 10_000;
+/// Most accounts of which the changelog says that they are gone while others may still be forgotten to
+/// make room: whoever reads the inputs again has to be told of each.
+const GONE_MAX: usize = 100_000;
+
+/// In the marker: accounts are written in the commit in which they begin, so that a replay takes none
+/// that has no record for a new one.
+const BEGINNINGS_WRITTEN: &str = "beginnings_written";
 
 /// What drives task time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,6 +62,10 @@ pub enum TaskTime {
 pub struct TaskSettings {
     /// What records may look like.
     pub limits: DecodeLimits,
+    /// How much is held of an account, and for how long.
+    pub account_limits: Limits,
+    /// How many accounts the process holds.
+    pub capacity: Arc<Capacity>,
     /// What drives task time.
     pub task_time: TaskTime,
     /// Whether outages of whole sources are watched for.
@@ -120,6 +133,7 @@ pub struct Task<R> {
     partition: i32,
     settings: Arc<TaskSettings>,
     engine: Engine,
+    share: Share,
     publish_from: EventTime,
     /// One per topic read, in the order of `Source`.
     feeds: Vec<Feed<R>>,
@@ -201,6 +215,8 @@ struct Replay {
     /// In force from its end on.
     rules: Arc<Rules>,
     unreported: Vec<u32>,
+    /// Whether events may be of accounts that have no record yet.
+    begins: bool,
     records: u64,
 }
 
@@ -271,13 +287,11 @@ impl<R: InputRecord> Task<R> {
             .collect();
         feeds.sort_by_key(|feed| feed.source);
         let checkpoints = Checkpoints::new(settings.checkpoint_interval);
+        let engine = Engine::with_rules(rules, publish_from).with_limits(settings.account_limits);
         Task {
             partition,
-            engine: if settings.outage_guard {
-                Engine::with_rules(rules, publish_from).with_outage_guard()
-            } else {
-                Engine::with_rules(rules, publish_from)
-            },
+            engine: if settings.outage_guard { engine.with_outage_guard() } else { engine },
+            share: Share::of(Arc::clone(&settings.capacity)),
             settings,
             publish_from,
             feeds,
@@ -326,7 +340,8 @@ impl<R: InputRecord> Task<R> {
         let commits = marker.commits;
         let mut task = Task::new(partition, settings, rules, &start, publish_from, commits);
         let rules = Arc::clone(task.engine.rules());
-        task.engine = engine;
+        task.engine = engine.with_limits(task.settings.account_limits);
+        task.share.settle(task.engine.account_count());
         task.cards_written = cards;
         (task.gone, task.parts) = (gone, parts);
         task.publishes = marker.now >= marker.publish_from;
@@ -344,6 +359,7 @@ impl<R: InputRecord> Task<R> {
             started: (task.positions(), positions_at),
             rules,
             unreported,
+            begins: marker.task_state.iter().all(|(name, _)| name != BEGINNINGS_WRITTEN),
             records: 0,
         });
         task.marker = Some(marker);
@@ -422,6 +438,8 @@ impl<R: InputRecord> Task<R> {
         let seen = slot.and_then(|slot| replay.seen.get(slot as usize));
         match seen.or_else(|| self.gone.get(event.account_id.as_ref())) {
             Some(positions) if record.offset() < positions[source as usize] => {}
+            // It had no room then.
+            _ if slot.is_none() && !replay.begins => {}
             _ => self.engine.replay(&event, replay.now),
         }
         Ok(())
@@ -442,6 +460,7 @@ impl<R: InputRecord> Task<R> {
             let now = replay.now.max(replay.written_at);
             Noted { now, handled_to: now, unshown: false }
         });
+        self.share.settle(self.engine.account_count());
         self.engine.thaw(noted.handled_to, noted.now, self.publish_from);
         if noted.unshown {
             self.engine.touch_all();
@@ -587,6 +606,13 @@ impl<R: InputRecord> Task<R> {
             }
         }
         let mut taken = 0;
+        let waiting: usize = self.feeds.iter().map(|feed| feed.buffer.len()).sum();
+        let evictions = match self.settings.capacity.evicts() {
+            true => GONE_MAX.saturating_sub(self.gone.len() + self.untold.len()),
+            false => 0,
+        };
+        let accounts = self.share.reserve(waiting.min(budget));
+        self.engine.set_room(Room { accounts, evictions });
         while taken < budget {
             let Some(index) = self.next_feed(&own_ends, ends.asked_at) else { break };
             let feed = &mut self.feeds[index];
@@ -614,6 +640,7 @@ impl<R: InputRecord> Task<R> {
         }
         self.collect_verdicts();
         self.note_changes(stood_at, stood_when, now);
+        self.share.settle(self.engine.account_count());
         Ok(taken)
     }
 
@@ -704,8 +731,10 @@ impl<R: InputRecord> Task<R> {
                     true => None,
                     false => self.ahead.get(event.account_id.as_ref()),
                 };
-                if seen.is_none_or(|seen| record.offset() >= seen[source as usize]) {
-                    self.engine.handle_event(&event);
+                if seen.is_none_or(|seen| record.offset() >= seen[source as usize])
+                    && let Some(refusal) = self.engine.handle_event(&event)
+                {
+                    self.refuse(source, record, refusal);
                 }
             }
             Ok(_) => {
@@ -745,6 +774,27 @@ impl<R: InputRecord> Task<R> {
             let encoded = record::encode_operator_alert(&alert, self.partition, source);
             self.write(event_record(encoded));
         }
+    }
+
+    /// A record for which there was no room.
+    fn refuse(&mut self, source: Source, record: &R, refusal: Refusal) {
+        let (code, message) = match refusal {
+            Refusal::Accounts => (
+                ReasonCode::AccountLimit,
+                "the first event of its account, and the process holds as many accounts as \
+                 `limits.accounts` allows"
+                    .to_owned(),
+            ),
+            Refusal::Items => (
+                ReasonCode::ItemLimit,
+                format!(
+                    "its account holds as many tickets, invoices or survey answers as \
+                     `limits.items_per_account` ({}) allows",
+                    self.settings.account_limits.items_per_account
+                ),
+            ),
+        };
+        self.reject(source, record, code, message, None);
     }
 
     /// A record that could not be used, on its way to the dead-letter topic with the headers of
@@ -1039,6 +1089,9 @@ impl<R: InputRecord> Task<R> {
             partitioners: [0; 5],
             task_state: Vec::new(),
         });
+        if marker.task_state.iter().all(|(name, _)| name != BEGINNINGS_WRITTEN) {
+            marker.task_state.push((BEGINNINGS_WRITTEN.to_owned(), Vec::new()));
+        }
         let cards = self.engine.rules().cards().map(|card| card.hash.clone()).collect();
         marker.judge_by(cards, now);
         marker.positions = positions;

@@ -15,7 +15,7 @@ use source::{Named, SourceFile};
 /// tier; `engine/mod.rs` comes last and may name all.
 const ENGINE_TIERS: &[&[&str]] = &[
     &["time"],
-    &["yaml", "timers"],
+    &["yaml", "timers", "limits"],
     &["event"],
     &["outage", "scorecard"],
     &["aggregate"],

@@ -146,7 +146,9 @@ impl Lives {
     /// The same, with at most `looks` of the deadlines before it handled first.
     fn feed_after(&mut self, arrival: &Arrival, mut looks: usize) {
         self.engine.advance_within(EventTime::from_millis(arrival.record_time_ms), &mut looks);
-        with_event(arrival, |event| self.engine.handle_event(event));
+        with_event(arrival, |event| {
+            self.engine.handle_event(event);
+        });
         self.taken.push(arrival.clone());
         self.listen();
     }
@@ -417,7 +419,9 @@ fn the_id_of_an_event_that_says_what_is_known_is_kept_too() {
     let card = Scorecard::parse("card.yaml", OPEN_TICKETS).expect("a good card").scorecard;
     let mut engine = Engine::new(Arc::new(card), EventTime::MIN);
     for id in ["first", "again"] {
-        with_event(&ticket(id), |event| engine.handle_event(event));
+        with_event(&ticket(id), |event| {
+            engine.handle_event(event);
+        });
         let mut changed = Vec::new();
         engine.drain_changed(|slot, _| changed.push(slot));
         assert_eq!(changed, [0], "{id}");

@@ -12,8 +12,10 @@ use std::sync::Arc;
 use barometer::broker::{
     Committed, End, EndOffsets, Fetched, Input, InputRecord, OutputRecord, OutputTopic,
 };
+use barometer::capacity::Capacity;
 use barometer::checkpoint::{RESERVED_BYTE, part_of};
 use barometer::engine::event::{DecodeLimits, Source};
+use barometer::engine::limits::Limits;
 use barometer::engine::rules::Rules;
 use barometer::engine::scorecard::Scorecard;
 use barometer::engine::time::{EventTime, Span};
@@ -373,9 +375,19 @@ enum Fate {
     Committed,
 }
 
-fn settings(at_least_once: bool) -> Arc<TaskSettings> {
+/// Some cases have little room, for accounts or within them, and forget who is idle.
+fn settings(case: &Case, at_least_once: bool) -> Arc<TaskSettings> {
+    let every = |nth: usize, rarity: u8| case.choices[nth].is_multiple_of(rarity);
+    // Deadlines in slices leave open which account is forgotten before another one needs its place.
+    let is_full = every(3, 4) && !case.choices[0].is_multiple_of(2);
     Arc::new(TaskSettings {
         limits: DecodeLimits::default(),
+        account_limits: Limits {
+            items_per_account: if every(1, 4) { 2 } else { usize::MAX },
+            users_per_account: if every(1, 3) { 2 } else { usize::MAX },
+            forget_after: every(2, 2).then_some(Span::days(30)),
+        },
+        capacity: Arc::new(Capacity::new(if is_full { 2 } else { usize::MAX }, false)),
         task_time: TaskTime::Records,
         outage_guard: true,
         scores_min_interval: Span::SECOND,
@@ -404,7 +416,7 @@ fn processed(case: &Case, run: Run) -> Cluster {
     let Run { crashes, at_least_once, .. } = run;
     let mut same_dice = case.choices.iter().cycle().map(|byte| i64::from(*byte));
     let mut cluster = Cluster::new(case, &mut || same_dice.next().expect("it goes round"));
-    let settings = settings(at_least_once);
+    let settings = settings(case, at_least_once);
     let card = Scorecard::parse("card.yaml", &case.card).expect("a good card").scorecard;
     let rules = Arc::new(Rules::one(Arc::new(card)));
     let mut wall = EventTime::from_millis(1_000_000_000_000);
@@ -507,7 +519,7 @@ fn verdicts_depend_on_the_records_and_on_nothing_of_how_they_come() {
 fn compaction_half_way_through_an_account_in_parts_leaves_it_readable() {
     check(10, cases(60), |case| {
         let cluster = processed(case, Run::STEADY);
-        let settings = settings(false);
+        let settings = settings(case, false);
         let card = Scorecard::parse("card.yaml", &case.card).expect("a good card").scorecard;
         let rules = Arc::new(Rules::one(Arc::new(card)));
         let routing = Routing::new(1, None, settings.topics.clone());

@@ -1,19 +1,16 @@
 //! Task time and the merge of a task's topics, on records in memory: no broker, no waiting.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+mod task_bench;
 
-use barometer::broker::{
-    Committed, End, EndOffsets, Fetched, Input, InputRecord, OutputRecord, OutputTopic, Processed,
-};
-use barometer::engine::event::{DecodeLimits, Source};
-use barometer::engine::rules::Rules;
-use barometer::engine::scorecard::Scorecard;
-use barometer::engine::time::{EventTime, Span};
-use barometer::restore::{OffsetReset, Restore};
-use barometer::routing::Routing;
-use barometer::task::{Task, TaskSettings, TaskTime};
-use serde_json::{Value, json};
+use std::collections::BTreeSet;
+
+use barometer::broker::OutputTopic;
+use barometer::capacity::Capacity;
+use barometer::engine::event::Source;
+use barometer::engine::limits::Limits;
+use barometer::engine::time::Span;
+use barometer::task::TaskTime;
+use task_bench::{Bench, SOURCES, Stored, hour};
 
 /// Silence alone makes this card's band: green for two days after the last use, then red.
 const CARD: &str = r##"
@@ -29,196 +26,8 @@ bands:
 anti_flap: { margin: 0, dwell: { worse: 1h, better: 1h }, bypass_drop: 100 }
 "##;
 
-const SOURCES: [Source; 4] = [Source::Usage, Source::Ticket, Source::Payment, Source::Survey];
-
-#[derive(Clone, Debug)]
-struct Stored {
-    offset: i64,
-    timestamp: EventTime,
-    key: Vec<u8>,
-    value: Vec<u8>,
-}
-
-impl InputRecord for Stored {
-    fn offset(&self) -> i64 {
-        self.offset
-    }
-
-    fn timestamp(&self) -> Option<EventTime> {
-        Some(self.timestamp)
-    }
-
-    fn key(&self) -> Option<&[u8]> {
-        Some(&self.key)
-    }
-
-    fn value(&self) -> Option<&[u8]> {
-        Some(&self.value)
-    }
-
-    fn headers(&self) -> Vec<(String, Option<Vec<u8>>)> {
-        Vec::new()
-    }
-}
-
-fn hour(hours: i64) -> EventTime {
-    EventTime::from_millis(1_750_000_000_000 / 86_400_000 * 86_400_000) + Span::hours(hours)
-}
-
-/// A task with its topics as a broker would hold them.
-struct Bench {
-    task: Task<Stored>,
-    settings: Arc<TaskSettings>,
-    rules: Arc<Rules>,
-    routing: Routing,
-    /// How many records each topic has, and how many of them a reader may see.
-    topics: BTreeMap<Source, (i64, i64)>,
-}
-
-impl Bench {
-    fn new(task_time: TaskTime) -> Bench {
-        let parsed = Scorecard::parse("silence.yaml", CARD).expect("the card above is a good one");
-        let names = Source::ALL.map(|source| source.default_topic().to_owned());
-        let settings = TaskSettings {
-            limits: DecodeLimits::default(),
-            task_time,
-            outage_guard: false,
-            scores_min_interval: Span::MINUTE,
-            event_source: "/barometer/test".to_owned(),
-            owner: "test".to_owned(),
-            group: "test".to_owned(),
-            changelog: "test-changelog".to_owned(),
-            checkpoint_interval: Span::SECOND * 30,
-            changelog_bytes_max: 1_000_000,
-            offset_reset: OffsetReset::Fail,
-            at_least_once: false,
-            dead_letter_bytes_max: 1_000_000,
-            topics: names.clone(),
-        };
-        let rules = Arc::new(Rules::one(Arc::new(parsed.scorecard)));
-        let start = SOURCES.map(|source| (source, 0));
-        let settings = Arc::new(settings);
-        let (own, same) = (Arc::clone(&settings), Arc::clone(&rules));
-        Bench {
-            task: Task::new(0, own, same, &start, EventTime::MIN, 0),
-            settings,
-            rules,
-            routing: Routing::new(1, None, names),
-            topics: SOURCES.map(|source| (source, (0, 0))).into(),
-        }
-    }
-
-    /// A usage event of `account` that happened, and was sent, at `at`.
-    fn usage(&mut self, account: &str, at: EventTime) -> Stored {
-        let offset = self.topics[&Source::Usage].0;
-        let body = json!({
-            "event_id": format!("u-{offset}"), "account_id": account,
-            "occurred_at": at.as_millis(), "feature": "reports",
-        });
-        self.store(Source::Usage, account, at, &body)
-    }
-
-    fn ticket(&mut self, account: &str, at: EventTime) -> Stored {
-        let offset = self.topics[&Source::Ticket].0;
-        let body = json!({
-            "event_id": format!("t-{offset}"), "account_id": account,
-            "occurred_at": at.as_millis(), "ticket_id": "1", "status": "opened",
-        });
-        self.store(Source::Ticket, account, at, &body)
-    }
-
-    fn store(&mut self, source: Source, account: &str, at: EventTime, body: &Value) -> Stored {
-        let topic = self.topics.get_mut(&source).expect("every source has a topic");
-        let offset = topic.0;
-        *topic = (offset + 1, offset + 1);
-        let (key, value) = (account.as_bytes().to_vec(), body.to_string().into_bytes());
-        Stored { offset, timestamp: at, key, value }
-    }
-
-    /// Hands records over as fetched at `now`.
-    fn fetch(&mut self, source: Source, records: &[Stored], now: EventTime) {
-        let fetched = records.iter().cloned().map(Fetched::Record);
-        self.task.absorb(source, fetched, now);
-    }
-
-    /// Says that a topic has been read to its end.
-    fn reach_end(&mut self, source: Source, now: EventTime) {
-        let (_, stable) = self.topics[&source];
-        self.task.absorb(source, [Fetched::End(stable)].into_iter(), now);
-    }
-
-    /// Works after a question asked at `asked_at` was answered by the topics as they are.
-    fn work(&mut self, asked_at: EventTime) -> usize {
-        self.work_with(asked_at, usize::MAX)
-    }
-
-    /// The same with at most `looks` accounts looked at because of time alone.
-    fn work_with(&mut self, asked_at: EventTime, looks: usize) -> usize {
-        let ends = self.topics.iter().map(|(source, (high, stable))| End {
-            input: Input { source: *source, partition: 0 },
-            stable: *stable,
-            high: *high,
-        });
-        let ends = EndOffsets { asked_at, ends: ends.collect() };
-        let taken = self.task.work(&ends, &self.routing, 10_000, looks, asked_at);
-        taken.expect("one partition has no misrouted keys")
-    }
-
-    /// `count` accounts that have each been used once, at hour 0.
-    fn fleet(&mut self, count: usize) {
-        for first in (0..count).step_by(1_000) {
-            let records: Vec<Stored> = (first..count.min(first + 1_000))
-                .map(|n| self.usage(&format!("a{n}"), hour(0)))
-                .collect();
-            self.fetch(Source::Usage, &records, hour(0));
-            self.work(hour(0));
-        }
-    }
-
-    /// Commits at wall time `now`: what was written.
-    fn commit(&mut self, now: EventTime) -> Vec<OutputRecord> {
-        self.task.prepare(now, &self.routing, usize::MAX, |_| false);
-        let outputs = self.task.outputs().to_vec();
-        self.task.committed();
-        outputs
-    }
-
-    /// The process ends, and another one goes on from what was written.
-    fn crash(&mut self, changelog: &[OutputRecord]) {
-        let committed = self.task.committed_offsets().iter().map(|processed| {
-            let Processed { input, offset, metadata } = processed.clone();
-            (input, Some(Committed { offset, metadata }))
-        });
-        let committed: Vec<(Input, Option<Committed>)> = committed.collect();
-        let mut restore = Restore::new(0, Arc::clone(&self.settings), Arc::clone(&self.rules));
-        for record in changelog.iter().filter(|record| record.topic == OutputTopic::Changelog) {
-            let (key, value) = (record.key.clone().unwrap(), record.value.clone().unwrap());
-            let stored = Stored { offset: 0, timestamp: hour(0), key, value };
-            restore.take(&stored).expect("state as it was written");
-        }
-        let restored = restore.finish(&committed, |_| 0, None, EventTime::MIN, &self.routing);
-        self.task = restored.expect("state and offsets fit together").0;
-        let done = self.task.replay(&self.routing, 10, hour(0)).expect("one partition");
-        assert!(done.is_some(), "everything had been written");
-    }
-
-    fn now(&self) -> EventTime {
-        self.task.engine().now()
-    }
-
-    /// Published band changes so far: account, band left, band entered, hours after the start.
-    fn changes(&self) -> Vec<(String, String, String, f64)> {
-        let events = self.task.outputs().iter().filter(|r| r.topic == OutputTopic::Events);
-        events
-            .map(|record| {
-                let body: Value = serde_json::from_slice(record.value.as_ref().unwrap()).unwrap();
-                let text = |field: &str| body[field].as_str().unwrap().to_owned();
-                let at = EventTime::parse_rfc3339(&text("entered_at")).unwrap();
-                let hours = at.since(hour(0)).as_millis() as f64 / 3_600_000.0;
-                (text("account_id"), text("from"), text("to"), hours)
-            })
-            .collect()
-    }
+fn bench(task_time: TaskTime) -> Bench {
+    Bench::new(CARD, task_time, Limits::NONE, Capacity::endless())
 }
 
 fn change(account: &str, from: &str, to: &str, hours: f64) -> (String, String, String, f64) {
@@ -227,7 +36,7 @@ fn change(account: &str, from: &str, to: &str, hours: f64) -> (String, String, S
 
 #[test]
 fn records_of_all_topics_are_taken_in_record_time_order() {
-    let mut bench = Bench::new(TaskTime::Records);
+    let mut bench = bench(TaskTime::Records);
     let late = bench.usage("a", hour(5));
     let early = bench.ticket("a", hour(1));
     bench.fetch(Source::Usage, &[late], hour(100));
@@ -242,7 +51,7 @@ fn records_of_all_topics_are_taken_in_record_time_order() {
 
 #[test]
 fn an_idle_topic_holds_nobody_back() {
-    let mut bench = Bench::new(TaskTime::Wall);
+    let mut bench = bench(TaskTime::Wall);
     let only = bench.usage("a", hour(5));
     bench.fetch(Source::Usage, &[only], hour(6));
     assert_eq!(bench.work(hour(6)), 1, "the other topics are known to be empty");
@@ -251,7 +60,7 @@ fn an_idle_topic_holds_nobody_back() {
 
 #[test]
 fn caught_up_silence_counts_up_to_the_last_answered_question_and_no_further() {
-    let mut bench = Bench::new(TaskTime::Wall);
+    let mut bench = bench(TaskTime::Wall);
     let only = bench.usage("a", hour(0));
     bench.fetch(Source::Usage, &[only], hour(1));
     bench.work(hour(1));
@@ -265,7 +74,7 @@ fn caught_up_silence_counts_up_to_the_last_answered_question_and_no_further() {
 
 #[test]
 fn an_open_transaction_upstream_stops_the_clock_but_not_the_other_topics() {
-    let mut bench = Bench::new(TaskTime::Wall);
+    let mut bench = bench(TaskTime::Wall);
     let first = bench.usage("a", hour(0));
     bench.fetch(Source::Usage, &[first], hour(0));
     bench.work(hour(0));
@@ -281,7 +90,7 @@ fn an_open_transaction_upstream_stops_the_clock_but_not_the_other_topics() {
 
 #[test]
 fn without_an_answer_time_stands_still() {
-    let mut bench = Bench::new(TaskTime::Wall);
+    let mut bench = bench(TaskTime::Wall);
     let first = bench.usage("a", hour(0));
     bench.fetch(Source::Usage, &[first], hour(0));
     bench.work(hour(0));
@@ -303,7 +112,7 @@ fn without_an_answer_time_stands_still() {
 #[test]
 fn a_backlog_gives_the_verdicts_of_live_processing_at_the_same_times() {
     let times = [0, 1, 2, 30, 100, 101, 180, 230];
-    let mut live = Bench::new(TaskTime::Wall);
+    let mut live = bench(TaskTime::Wall);
     for at in times {
         let record = live.usage("a", hour(at));
         live.fetch(Source::Usage, &[record], hour(at));
@@ -311,7 +120,7 @@ fn a_backlog_gives_the_verdicts_of_live_processing_at_the_same_times() {
         live.work(hour(at) + Span::MINUTE * 30);
     }
     live.work(hour(300));
-    let mut behind = Bench::new(TaskTime::Wall);
+    let mut behind = bench(TaskTime::Wall);
     let backlog: Vec<Stored> = times.iter().map(|at| behind.usage("a", hour(*at))).collect();
     behind.fetch(Source::Usage, &backlog, hour(300));
     behind.work(hour(300));
@@ -321,7 +130,7 @@ fn a_backlog_gives_the_verdicts_of_live_processing_at_the_same_times() {
 
 #[test]
 fn a_producer_whose_clock_is_ahead_does_not_pull_time_along() {
-    let mut bench = Bench::new(TaskTime::Wall);
+    let mut bench = bench(TaskTime::Wall);
     let ahead = bench.usage("a", hour(500));
     bench.fetch(Source::Usage, &[ahead], hour(1));
     bench.work(hour(1));
@@ -330,7 +139,7 @@ fn a_producer_whose_clock_is_ahead_does_not_pull_time_along() {
 
 #[test]
 fn a_question_older_than_a_record_does_not_let_it_pass() {
-    let mut bench = Bench::new(TaskTime::Wall);
+    let mut bench = bench(TaskTime::Wall);
     let record = bench.usage("a", hour(2));
     bench.fetch(Source::Usage, &[record], hour(2));
     assert_eq!(bench.work(hour(1)), 0, "another topic may hold an earlier one by now");
@@ -339,7 +148,7 @@ fn a_question_older_than_a_record_does_not_let_it_pass() {
 
 #[test]
 fn with_record_time_alone_too_a_question_older_than_a_record_does_not_let_it_pass() {
-    let mut bench = Bench::new(TaskTime::Records);
+    let mut bench = bench(TaskTime::Records);
     // Asked at 1: all topics are empty. Then a ticket is written, after it a usage event, and the
     // usage event is fetched first.
     bench.work(hour(1));
@@ -358,7 +167,7 @@ fn with_record_time_alone_too_a_question_older_than_a_record_does_not_let_it_pas
 
 #[test]
 fn with_record_time_alone_what_an_earlier_answer_knew_of_need_not_wait_for_the_next() {
-    let mut bench = Bench::new(TaskTime::Records);
+    let mut bench = bench(TaskTime::Records);
     let backlog: Vec<Stored> = (0..3).map(|at| bench.usage("a", hour(at))).collect();
     bench.work(hour(1));
     bench.work(hour(2));
@@ -369,7 +178,7 @@ fn with_record_time_alone_what_an_earlier_answer_knew_of_need_not_wait_for_the_n
 
 #[test]
 fn with_record_time_alone_the_clock_stays_at_the_last_record() {
-    let mut bench = Bench::new(TaskTime::Records);
+    let mut bench = bench(TaskTime::Records);
     let only = bench.usage("a", hour(0));
     bench.fetch(Source::Usage, &[only], hour(0));
     bench.work(hour(900));
@@ -378,7 +187,7 @@ fn with_record_time_alone_the_clock_stays_at_the_last_record() {
 
 #[test]
 fn an_event_does_not_wait_for_the_deadlines_of_all_accounts() {
-    let mut bench = Bench::new(TaskTime::Wall);
+    let mut bench = bench(TaskTime::Wall);
     bench.fleet(500);
     for source in SOURCES {
         bench.reach_end(source, hour(0));
@@ -403,7 +212,7 @@ fn an_event_does_not_wait_for_the_deadlines_of_all_accounts() {
 #[test]
 fn what_overtook_the_deadlines_of_others_changes_none_of_them() {
     let run = |looks: usize| {
-        let mut bench = Bench::new(TaskTime::Wall);
+        let mut bench = bench(TaskTime::Wall);
         bench.fleet(300);
         for source in SOURCES {
             bench.reach_end(source, hour(0));
@@ -426,7 +235,7 @@ fn what_overtook_the_deadlines_of_others_changes_none_of_them() {
 
 #[test]
 fn a_crash_amid_a_burst_of_deadlines_leaves_no_account_without_its_report() {
-    let mut bench = Bench::new(TaskTime::Wall);
+    let mut bench = bench(TaskTime::Wall);
     bench.fleet(2_500);
     for source in SOURCES {
         bench.reach_end(source, hour(0));

@@ -14,8 +14,10 @@ use barometer::broker::{
     Broker, BrokerError, Change, Committed, End, EndOffsets, ErrorClass, Fetched, Input,
     InputRecord, OutputRecord, OutputTopic, Processed,
 };
+use barometer::capacity::Capacity;
 use barometer::clock::Clock;
 use barometer::engine::event::{DecodeLimits, Source};
+use barometer::engine::limits::Limits;
 use barometer::engine::report::Snapshot;
 use barometer::engine::rules::Rules;
 use barometer::engine::scorecard::Scorecard;
@@ -321,6 +323,8 @@ impl Running {
         let shared = Shared {
             settings: Arc::new(TaskSettings {
                 limits: DecodeLimits::default(),
+                account_limits: Limits::NONE,
+                capacity: Arc::new(Capacity::endless()),
                 task_time: TaskTime::Records,
                 outage_guard: false,
                 scores_min_interval: min_interval,

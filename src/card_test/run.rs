@@ -103,7 +103,9 @@ pub fn run(card: &Arc<Scorecard>, case: &Case) -> Outcome {
             engine.advance_to(instance.record_time);
             let body = happening.body(case.start, &instance);
             match decode_body(happening, &instance, body.as_deref()) {
-                Ok(event) => engine.handle_event(&event),
+                Ok(event) => {
+                    engine.handle_event(&event);
+                }
                 // The first of its kind was good, so this is one far out in a long repetition.
                 Err(error) => found.miss("given", "an event that can be used", &error),
             }

@@ -145,7 +145,9 @@ const MISTAKES: &[(&str, &str)] = &[
     ("- kafka",
      "barometer.yaml:1: the file is a list, expected a mapping"),
     ("kafka: { group: x }\nlog: { level: loud, format: loud }\nengine:\n  workers: many\nnonsense: 1",
-     "barometer.yaml:1: kafka.group is not a known key; known here: bootstrap_servers, group_id, instance, group_protocol, delivery, offset_reset, session_timeout, transaction_timeout, topics, properties, consumer, producer\nbarometer.yaml:2: log.level is `loud`, expected `error`, `warn`, `info`, `debug` or `trace`\nbarometer.yaml:2: log.format is `loud`, expected `text` or `json`\nbarometer.yaml:4: engine.workers is `many`, expected a whole number, 1 to 256\nbarometer.yaml:5: nonsense is not a known key; known here: kafka, ingest, engine, scores, http, log, shutdown_timeout, scorecards"),
+     "barometer.yaml:1: kafka.group is not a known key; known here: bootstrap_servers, group_id, instance, group_protocol, delivery, offset_reset, session_timeout, transaction_timeout, topics, properties, consumer, producer\nbarometer.yaml:2: log.level is `loud`, expected `error`, `warn`, `info`, `debug` or `trace`\nbarometer.yaml:2: log.format is `loud`, expected `text` or `json`\nbarometer.yaml:4: engine.workers is `many`, expected a whole number, 1 to 256\nbarometer.yaml:5: nonsense is not a known key; known here: kafka, ingest, engine, limits, scores, http, log, shutdown_timeout, scorecards"),
+    ("limits: { accounts: 0, when_full: panic, items_per_account: many, forget_after: 400 }",
+     "barometer.yaml:1: limits.accounts is 0, expected a whole number, 1 to 4000000000\nbarometer.yaml:1: limits.when_full is `panic`, expected `refuse` or `forget_idle`\nbarometer.yaml:1: limits.items_per_account is `many`, expected a whole number, 1 to 1000000\nbarometer.yaml:1: limits.forget_after is 400, expected a duration such as `28d`, `6h`, `90s` or `250ms`"),
 ];
 
 /// What a build says that has no TLS.

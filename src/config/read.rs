@@ -6,8 +6,8 @@ use std::path::Path;
 
 use super::settings::names;
 use super::{
-    Config, Engine, Http, Ingest, LogFormat, LogLevel, Logging, Partitioner, ScorecardChoice,
-    ScorecardFile, Scores, Surroundings, TaskTime, kafka,
+    Config, Engine, Http, Ingest, Limits, LogFormat, LogLevel, Logging, Partitioner,
+    ScorecardChoice, ScorecardFile, Scores, Surroundings, TaskTime, WhenFull, kafka,
 };
 use crate::engine::scorecard::profile_condition;
 use crate::engine::time::{EventTime, Span};
@@ -18,11 +18,19 @@ const WORKERS_MAX: i64 = 256;
 /// Largest `ingest.max_record_bytes`: what a broker takes at most by far.
 const RECORD_BYTES_MAX: i64 = 64 << 20;
 
+/// Largest `limits.accounts`: what a slot's number can tell apart.
+const ACCOUNTS_MAX: i64 = 4_000_000_000;
+/// Largest `limits.items_per_account`: each event of an account looks through them all.
+const ITEMS_MAX: i64 = 1_000_000;
+/// Largest `limits.users_per_account`: an account is written in one piece.
+const USERS_MAX: i64 = 10_000_000;
+
 /// Reads the whole tree.
 pub(super) fn read_config(fields: &Fields<'_>, surroundings: &Surroundings<'_>) -> Option<Config> {
     let kafka = fields.section("kafka", |kafka| kafka::read_kafka(kafka, surroundings));
     let ingest = fields.section("ingest", read_ingest);
     let engine = fields.section("engine", |engine| read_engine(engine, surroundings));
+    let limits = fields.section("limits", read_limits);
     let scores = fields.section("scores", |scores| {
         let range = |field: &Field<'_>| field.span_in(Span::ZERO, Span::DAY);
         Some(Scores { min_interval: scores.or("min_interval", Span::MINUTE, range)? })
@@ -45,6 +53,7 @@ pub(super) fn read_config(fields: &Fields<'_>, surroundings: &Surroundings<'_>) 
         kafka: kafka?,
         ingest: ingest?,
         engine: engine?,
+        limits: limits?,
         scores: scores?,
         http: http?,
         log: log?,
@@ -108,6 +117,27 @@ fn read_engine(fields: &Fields<'_>, surroundings: &Surroundings<'_>) -> Option<E
     };
     check_intervals(fields, &engine)?;
     Some(engine)
+}
+
+fn read_limits(fields: &Fields<'_>) -> Option<Limits> {
+    let count = |key: &'static str, default: i64, max: i64| {
+        fields.or(key, default, |field| field.integer_in(1..=max))
+    };
+    let accounts = count("accounts", 1_000_000, ACCOUNTS_MAX);
+    let items_per_account = count("items_per_account", 10_000, ITEMS_MAX);
+    let users_per_account = count("users_per_account", 100_000, USERS_MAX);
+    let when_full =
+        fields.or("when_full", WhenFull::Refuse, |field| field.choice(&names::WHEN_FULL));
+    let forget_after = fields
+        .or("forget_after", Span::days(400), |field| field.span_in(Span::ZERO, Span::days(36_500)));
+    let positive = |count: i64| usize::try_from(count).expect("the range is positive");
+    Some(Limits {
+        accounts: positive(accounts?),
+        when_full: when_full?,
+        items_per_account: positive(items_per_account?),
+        users_per_account: positive(users_per_account?),
+        forget_after: forget_after.map(|after| (after > Span::ZERO).then_some(after))?,
+    })
 }
 
 fn check_intervals(fields: &Fields<'_>, engine: &Engine) -> Option<()> {

@@ -18,6 +18,8 @@ pub struct Config {
     pub ingest: Ingest,
     /// Workers, commits and the clock.
     pub engine: Engine,
+    /// How much is held at most.
+    pub limits: Limits,
     /// The scores topic.
     pub scores: Scores,
     /// The HTTP server.
@@ -182,6 +184,31 @@ pub struct Engine {
     pub outage_guard: bool,
 }
 
+/// How much is held at most.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Limits {
+    /// Most accounts of the process; at least 1.
+    pub accounts: usize,
+    /// What becomes of a new account where there is no room.
+    pub when_full: WhenFull,
+    /// Most tickets of an account, as many invoices and as many survey answers; at least 1.
+    pub items_per_account: usize,
+    /// Most users told apart in one window, and as many features; at least 1.
+    pub users_per_account: usize,
+    /// An account without a profile and with nothing open is forgotten when its last event is as old as
+    /// this; `None` is never.
+    pub forget_after: Option<Span>,
+}
+
+/// What becomes of a new account where there is no room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WhenFull {
+    /// Its events go to the dead letters.
+    Refuse,
+    /// An account that has been idle for long is forgotten for it.
+    ForgetIdle,
+}
+
 /// What moves the engine's clock once it has caught up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TaskTime {
@@ -261,7 +288,7 @@ pub enum ScorecardFile {
 pub(super) mod names {
     use super::{
         Delivery, GroupProtocol, LogFormat, LogLevel, OffsetReset, Partitioner, ScorecardFile,
-        TaskTime,
+        TaskTime, WhenFull,
     };
 
     pub const GROUP_PROTOCOL: [(&str, GroupProtocol); 2] =
@@ -280,6 +307,8 @@ pub(super) mod names {
     ];
     pub const TASK_TIME: [(&str, TaskTime); 2] =
         [("wall", TaskTime::Wall), ("records", TaskTime::Records)];
+    pub const WHEN_FULL: [(&str, WhenFull); 2] =
+        [("refuse", WhenFull::Refuse), ("forget_idle", WhenFull::ForgetIdle)];
     pub const LOG_FORMAT: [(&str, LogFormat); 2] =
         [("text", LogFormat::Text), ("json", LogFormat::Json)];
     pub const LOG_LEVEL: [(&str, LogLevel); 5] = [

@@ -57,6 +57,15 @@ impl fmt::Display for Config {
         writeln!(f, "engine.alert_on_rules_change: {}", engine.alert_on_rules_change)?;
         let guard = if engine.outage_guard { "on" } else { "off" };
         writeln!(f, "engine.outage_guard: {guard}")?;
+        let limits = &self.limits;
+        writeln!(f, "limits.accounts: {}", limits.accounts)?;
+        writeln!(f, "limits.when_full: {}", name_of(&names::WHEN_FULL, &limits.when_full))?;
+        writeln!(f, "limits.items_per_account: {}", limits.items_per_account)?;
+        writeln!(f, "limits.users_per_account: {}", limits.users_per_account)?;
+        match limits.forget_after {
+            Some(after) => writeln!(f, "limits.forget_after: {after}")?,
+            None => writeln!(f, "limits.forget_after: (never)")?,
+        }
         writeln!(f, "scores.min_interval: {}", self.scores.min_interval)?;
         writeln!(f, "http.listen: {}", self.http.listen)?;
         writeln!(f, "log.format: {}", name_of(&names::LOG_FORMAT, &self.log.format))?;

@@ -96,6 +96,11 @@ engine.publish_from: (the first start)
 engine.scorecard_check_interval: 10s
 engine.alert_on_rules_change: false
 engine.outage_guard: on
+limits.accounts: 1000000
+limits.when_full: refuse
+limits.items_per_account: 10000
+limits.users_per_account: 100000
+limits.forget_after: 400d
 scores.min_interval: 1m
 http.listen: 127.0.0.1:9650
 log.format: text

@@ -8,6 +8,7 @@
 
 pub mod aggregate;
 pub mod event;
+pub mod limits;
 pub mod outage;
 pub mod record;
 pub mod report;
@@ -32,6 +33,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use self::aggregate::{Absence, Aggregate, Applied};
 use self::event::{Body, Claim, Event, Feedback, Override, Source};
+use self::limits::{Limits, Refusal, Room};
 use self::outage::{Clocks, GUARDED, Guard, KeptGuard, OperatorAlert};
 use self::report::Snapshot;
 use self::rules::{RuleSet, Rules};
@@ -50,12 +52,21 @@ use self::verdict::{
 /// was read first is still in the cache when its event comes.
 pub const WARM_UP_MAX: usize = 32;
 
+/// How many accounts are looked at for the one that has been idle for the longest: few enough to do
+/// for each new account, and the one chosen is among the idlest tenth nearly always.
+const EVICTION_SAMPLE: usize = 32;
+
 /// Accounts and their scores for one input partition number.
 #[derive(Debug)]
 pub struct Engine {
     rules: Arc<Rules>,
     /// Verdicts of task times before this are taken in silence.
     publish_from: EventTime,
+    limits: Limits,
+    /// What is left of it counts down.
+    room: Room,
+    /// Where the next look for an idle account begins.
+    eviction_hand: u32,
     /// Task time.
     now: EventTime,
     /// Every deadline up to here has been handled, and perhaps later ones too.
@@ -200,6 +211,9 @@ impl Engine {
             stats: Stats { cards: no_card_stats(&rules), ..Stats::default() },
             rules,
             publish_from,
+            limits: Limits::NONE,
+            room: Room::ENDLESS,
+            eviction_hand: 0,
             now: EventTime::MIN,
             settled: EventTime::MIN,
             clocks: Clocks::default(),
@@ -223,6 +237,17 @@ impl Engine {
     pub fn with_outage_guard(mut self) -> Engine {
         self.guard = Some(Box::default());
         self
+    }
+
+    /// Has the engine hold no more of each account than `limits`, and not for longer.
+    pub fn with_limits(mut self, limits: Limits) -> Engine {
+        self.limits = limits;
+        self
+    }
+
+    /// How many more accounts may be known from now on.
+    pub fn set_room(&mut self, room: Room) {
+        self.room = room;
     }
 
     /// The rules in force.
@@ -319,10 +344,11 @@ impl Engine {
         let goes_on = guard.look(&mut self.clocks, self.publish_from, &mut self.operator_alerts);
         if goes_on {
             for slot in self.taken_slots() {
-                self.look_at_present(slot);
-                self.read_scored(slot);
-                self.judge(slot);
-                self.schedule(slot);
+                if self.look_at_present(slot) {
+                    self.read_scored(slot);
+                    self.judge(slot);
+                    self.schedule(slot);
+                }
             }
             self.settled = self.now;
         }
@@ -372,13 +398,17 @@ impl Engine {
     }
 
     /// Handles those of the account's deadlines that are still open, and has the clock show the
-    /// present.
-    fn look_at_present(&mut self, slot: u32) {
+    /// present. Returns whether the account is still there then.
+    fn look_at_present(&mut self, slot: u32) -> bool {
         while self.accounts[slot as usize].deadline <= self.now {
             self.look_at(slot, self.accounts[slot as usize].deadline);
             self.wake(slot);
         }
-        self.look_at(slot, self.now);
+        let is_there = !self.accounts[slot as usize].id.is_empty();
+        if is_there {
+            self.look_at(slot, self.now);
+        }
+        is_there
     }
 
     /// Up to when everything has been decided about an account that time alone decides.
@@ -398,44 +428,57 @@ impl Engine {
         (next < EventTime::MAX).then_some(next)
     }
 
-    /// Takes an event that was learnt of at the present task time.
-    pub fn handle_event(&mut self, event: &Event<'_>) {
+    /// Takes an event that was learnt of at the present task time. Returns why not, where it has not:
+    /// then nothing has changed.
+    pub fn handle_event(&mut self, event: &Event<'_>) -> Option<Refusal> {
         if let Body::Forget = event.body {
-            return self.forget(&event.account_id);
+            self.forget(&event.account_id);
+            return None;
         }
-        let Some((slot, created)) = self.slot_for(event) else { return };
-        self.look_at_present(slot);
+        let source = event.body.source();
+        let known = self.slot_of(&event.account_id);
+        let (slot, created) = match known.filter(|slot| self.look_at_present(*slot)) {
+            Some(slot) => (slot, false),
+            // Not known, or forgotten at a moment that has passed since.
+            None if matches!(event.body, Body::ProfileGone) => return None,
+            None if self.make_room() => (self.begin(event), true),
+            None => {
+                self.note_alive(source);
+                return Some(Refusal::Accounts);
+            }
+        };
         let account = &mut self.accounts[slot as usize];
         let plan = &self.rules.sets()[account.set as usize].plan;
-        let source = event.body.source();
-        let applied = account.aggregate.apply(event, plan, &self.clocks);
+        let applied = account.aggregate.apply(event, plan, &self.clocks, &self.limits);
         // Whatever is no mere repeat of a record shows that its source is alive. Whether what it says
         // is known already depends on what is still held of it.
-        if let Some(guard) = &mut self.guard
-            && applied != Applied::Duplicate
-        {
-            guard.count(source, self.now);
+        if applied != Applied::Duplicate {
+            self.note_alive(source);
         }
         let (first_moved, moved_stores, count) = match applied {
+            Applied::Refused => return Some(Refusal::Items),
             Applied::Duplicate | Applied::Repeated => {
                 self.stats.duplicates[source as usize] += 1;
                 if applied == Applied::Repeated {
                     // Its id is held from now on.
                     self.note_change(slot, Change::State);
                 }
-                return;
+                return None;
             }
             // Counted before; what depends on its details may move all the same.
             Applied::Restated => (false, StoreSet::ALL, &mut self.stats.duplicates),
             Applied::LateDropped { first_moved } => {
                 (first_moved, StoreSet::ALL, &mut self.stats.late_dropped)
             }
-            Applied::Counted { first_moved, moved } => {
+            Applied::Counted { first_moved, moved, left_out } => {
+                self.stats.left_out += u64::from(left_out);
                 (first_moved, moved, &mut self.stats.counted)
             }
         };
         count[source as usize] += 1;
-        self.note_change(slot, Change::by(&event.body));
+        // That an account is known is a decision where there is not room for all: a replay does not
+        // take it again.
+        self.note_change(slot, if created { Change::Verdict } else { Change::by(&event.body) });
         let told = match &event.body {
             Body::Override(told) => self.take_override(slot, told),
             Body::Feedback(told) => {
@@ -464,6 +507,10 @@ impl Engine {
                     moved |= measure_moved;
                 }
             }
+            if let Source::Ticket | Source::Payment = source {
+                // With what was open the account may have come to rest.
+                deadline = deadline.min(self.idle_look(slot));
+            }
             self.accounts[slot as usize].deadline = deadline;
             // Most events say what was known already. Then the score is what it was, and as
             // deadlines up to now have been handled, time has nothing new to say to the band.
@@ -476,6 +523,14 @@ impl Engine {
         }
         self.touch(slot);
         self.schedule(slot);
+        None
+    }
+
+    /// A source has brought something, whatever became of it.
+    fn note_alive(&mut self, source: Source) {
+        if let Some(guard) = &mut self.guard {
+            guard.count(source, self.now);
+        }
     }
 
     /// Reads what events of these accounts (by the bytes of their ids) will need, as far as they are
@@ -678,13 +733,17 @@ impl Engine {
         if let Body::Forget = event.body {
             return; // Whatever is known now has been learnt since.
         }
-        let Some((slot, _)) = self.slot_for(event) else { return };
+        let slot = match self.slot_of(&event.account_id) {
+            Some(slot) => slot,
+            None if matches!(event.body, Body::ProfileGone) => return,
+            None => self.begin(event),
+        };
         self.look_at(slot, at);
         let account = &mut self.accounts[slot as usize];
         let plan = &self.rules.sets()[account.set as usize].plan;
-        let applied = account.aggregate.apply(event, plan, &self.clocks);
+        let applied = account.aggregate.apply(event, plan, &self.clocks, &self.limits);
         match applied {
-            Applied::Duplicate => {}
+            Applied::Duplicate | Applied::Refused => {}
             Applied::Repeated => self.note_change(slot, Change::State),
             Applied::Restated | Applied::LateDropped { .. } | Applied::Counted { .. } => {
                 self.note_change(slot, Change::by(&event.body));
@@ -765,19 +824,49 @@ impl Engine {
         Some(slot)
     }
 
-    /// The slot of the account that an event is about, and whether it is new: then the card is chosen
-    /// by the profile that the event may bring. `None` where there is nothing to do.
-    fn slot_for(&mut self, event: &Event<'_>) -> Option<(u32, bool)> {
-        if let Some(slot) = self.slot_of(&event.account_id) {
-            return Some((slot, false));
-        }
+    /// Begins to know the account that an event is about, at the present; its card is chosen by the
+    /// profile that the event may bring. Returns its slot.
+    fn begin(&mut self, event: &Event<'_>) -> u32 {
         let profile = match &event.body {
-            // Nothing is known of the account, so there is no profile to forget.
-            Body::ProfileGone | Body::Forget => return None,
             Body::Profile(profile) => Some(&**profile),
             _ => None,
         };
-        Some((self.create(&event.account_id, self.rules.choose(profile)), true))
+        let slot = self.create(&event.account_id, self.rules.choose(profile));
+        self.look_at(slot, self.now);
+        slot
+    }
+
+    /// Whether there is room for another account, if need be in the place of one that is idle.
+    fn make_room(&mut self) -> bool {
+        if self.room.accounts > 0 {
+            self.room.accounts -= 1;
+            return true;
+        }
+        if self.room.evictions == 0 {
+            return false;
+        }
+        let Some(slot) = self.idlest() else { return false };
+        self.room.evictions -= 1;
+        if self.look_at_present(slot) {
+            self.forget_idle(slot);
+        }
+        self.room.accounts -= 1; // The one that has just been left.
+        true
+    }
+
+    /// The account at rest of which nothing has been heard for the longest, among the next few.
+    fn idlest(&mut self) -> Option<u32> {
+        let count = self.accounts.len() as u32;
+        let mut idlest: Option<(EventTime, u32)> = None;
+        for _ in 0..(EVICTION_SAMPLE as u32).min(count) {
+            self.eviction_hand = (self.eviction_hand + 1) % count;
+            let slot = self.eviction_hand;
+            let Some(since) = self.accounts[slot as usize].rests_since() else { continue };
+            if idlest.is_none_or(|(longest, _)| since < longest) {
+                idlest = Some((since, slot));
+            }
+        }
+        idlest.map(|(_, slot)| slot)
     }
 
     fn create(&mut self, account_id: &str, set: usize) -> u32 {
@@ -829,6 +918,48 @@ impl Engine {
         (account.deadline, account.queued) = (EventTime::MAX, EventTime::MAX);
         (account.touched, account.change) = (Touched::No, None);
         self.vacant.push(slot);
+        self.room.accounts = self.room.accounts.saturating_add(1);
+    }
+
+    /// Since when an account at rest is old enough to be forgotten; `MAX` for all others.
+    fn idle_from(&self, slot: u32) -> EventTime {
+        let Some(after) = self.limits.forget_after else { return EventTime::MAX };
+        let account = &self.accounts[slot as usize];
+        let reach = self.rules.sets()[account.set as usize].plan.reach();
+        account.rests_since().map_or(EventTime::MAX, |since| since + after.max(reach))
+    }
+
+    /// When an account is to be looked at because it may be idle: at the first midnight from which on
+    /// it is. An old event that is learnt of only now has it stay until the next, so that others as old
+    /// find it there.
+    fn idle_look(&self, slot: u32) -> EventTime {
+        let idle_from = self.idle_from(slot);
+        if idle_from == EventTime::MAX {
+            return EventTime::MAX;
+        }
+        let midnight = idle_from.floor_to(Span::DAY);
+        let midnight = if midnight < idle_from { midnight + Span::DAY } else { midnight };
+        midnight.max(self.clocks.now.floor_to(Span::DAY) + Span::DAY)
+    }
+
+    /// Forgets an account because it is idle, after a last word to whoever knows of its band or alerts.
+    fn forget_idle(&mut self, slot: u32) {
+        self.read_scored(slot);
+        self.fill_breakdown(slot);
+        let now = self.clocks.now;
+        let account = &mut self.accounts[slot as usize];
+        let card = &self.rules.sets()[account.set as usize].card;
+        if let Some(alerts) = &mut account.alerts {
+            self.alert_steps.extend(alerts.end_all(card));
+        }
+        let is_known = account.band.current().is_some();
+        let step = is_known.then(|| account.band.impose(None, self.breakdown.score, now));
+        if step.is_some() || !self.alert_steps.is_empty() {
+            self.decide(slot, step, (BandCause(Cause::Forgotten, None), Cause::Forgotten), None);
+        }
+        let account_id = self.accounts[slot as usize].id.clone();
+        self.forget(&account_id);
+        self.stats.forgotten += 1;
     }
 
     /// The accounts that somebody wanted forgotten since the last call, with the slots they had.
@@ -930,6 +1061,10 @@ impl Engine {
 
     /// Looks at an account whose deadline has come.
     fn wake(&mut self, slot: u32) {
+        let now = self.clocks.now;
+        if self.idle_from(slot) <= now && now.floor_to(Span::DAY) == now {
+            return self.forget_idle(slot);
+        }
         let moved = self.read_scored(slot);
         let account = &mut self.accounts[slot as usize];
         let card = &self.rules.sets()[account.set as usize].card;
@@ -949,7 +1084,7 @@ impl Engine {
     /// Reads every measure that can matter to score, band or gates, and sets the deadline by them.
     /// Returns whether any has changed.
     fn read_scored(&mut self, slot: u32) -> bool {
-        let mut deadline = EventTime::MAX;
+        let mut deadline = self.idle_look(slot);
         let mut moved = false;
         for measure in 0..self.set_of(slot).plan.reads.len() {
             if self.set_of(slot).plan.scored[measure] {
@@ -1217,6 +1352,13 @@ fn no_measures(card: &Scorecard) -> Box<[MeasureScore]> {
 }
 
 impl Account {
+    /// The latest event, if nothing is open and nobody has said what the band is.
+    fn rests_since(&self) -> Option<EventTime> {
+        let is_held = self.id.is_empty()
+            || self.overriding.as_ref().is_some_and(|said| said.running.is_some());
+        self.aggregate.rests_since().filter(|since| !is_held && *since > EventTime::MIN)
+    }
+
     /// The rules that fire for it, each a bit of a set.
     fn firing_set(&self) -> u64 {
         self.alerts.as_ref().map_or(0, |alerts| alerts.firing_set())
@@ -1267,7 +1409,7 @@ impl Account {
         let step = match cause {
             // Where the rules moved, the account has nothing to prove.
             Cause::Rules => self.band.settle(card, score, always, now),
-            Cause::Score | Cause::Override | Cause::OverrideEnded => {
+            Cause::Score | Cause::Override | Cause::OverrideEnded | Cause::Forgotten => {
                 self.band.step(card, score, now)
             }
         };

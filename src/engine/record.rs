@@ -40,7 +40,8 @@ pub struct BandChanged<'a> {
     /// The band entered.
     pub to: &'a str,
     /// Whose doing it is: `score`, `rules` where the account is judged by others than before,
-    /// `override` and `override_ended` where somebody said what the band is.
+    /// `override` and `override_ended` where somebody said what the band is, `forgotten` where the
+    /// account is idle and followed no longer.
     pub cause: &'static str,
     /// What somebody said, where it begins or ends with this.
     #[serde(rename = "override", skip_serializing_if = "Option::is_none")]

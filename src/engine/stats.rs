@@ -17,6 +17,10 @@ pub struct Stats {
     pub late_dropped: [u64; 5],
     /// Sources whose clock stands still now, by `Source as usize`.
     pub out: [bool; 5],
+    /// Events with a user or feature for which a window had no room.
+    pub left_out: u64,
+    /// Accounts forgotten because they were idle.
+    pub forgotten: u64,
     /// Overrides that had no effect: over already, older than another, or of an unknown band.
     pub overrides_ignored: u64,
     /// Feedback on no alert that fires.

@@ -38,6 +38,9 @@ pub fn summary(verdict: &Verdict) -> String {
                 (Some(said), Cause::OverrideEnded) => {
                     format!("{account} is {to}{score}: what {} said is over", said.author)
                 }
+                (_, Cause::Forgotten) => {
+                    format!("{account} is idle and followed no longer, it was {from}{score}")
+                }
                 _ => format!("{account} went from {from} to {to}{score}"),
             }
         }
@@ -156,6 +159,9 @@ fn resolved_because(verdict: &Verdict, step: &AlertStep) -> String {
     let rule = &card.alerts[step.rule];
     let lasted = elapsed(verdict.at.since(step.since));
     let now = match (&rule.kind, step.evidence) {
+        _ if verdict.cause == Cause::Forgotten => {
+            "the account is idle and followed no longer".to_owned()
+        }
         (AlertKind::ScoreDrop { .. }, _) => match verdict.score {
             Some(score) => format!("score is {score:.1}"),
             None => "no score".to_owned(),

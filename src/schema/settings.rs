@@ -24,6 +24,7 @@ pub struct Settings {
     /// Workers, commits and task time.
     engine: Option<Engine>,
     /// The scores topic.
+    limits: Option<Limits>,
     scores: Option<Scores>,
     /// The API, the metrics and the probes.
     http: Option<Http>,
@@ -186,6 +187,30 @@ enum TaskTime {
     Records,
 }
 
+/// How much is held at most.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields, extend("type" = ["object", "null"]))]
+struct Limits {
+    /// Most accounts of the process; default 1000000.
+    accounts: Option<Filled<Accounts>>,
+    /// What becomes of a new account where there is no room; default refuse.
+    when_full: Option<Filled<WhenFull>>,
+    /// Most tickets of an account, as many invoices and survey answers; default 10000.
+    items_per_account: Option<Filled<Items>>,
+    /// Most users told apart in one window, and as many features; default 100000.
+    users_per_account: Option<Filled<Users>>,
+    /// An account without a profile and with nothing open is forgotten when its last event is as old as
+    /// this; 0s is never, default 400d.
+    forget_after: Option<Filled<Duration>>,
+}
+
+#[derive(JsonSchema)]
+#[schemars(rename_all = "snake_case")]
+enum WhenFull {
+    Refuse,
+    ForgetIdle,
+}
+
 /// The scores topic.
 #[derive(JsonSchema)]
 #[schemars(deny_unknown_fields, extend("type" = ["object", "null"]))]
@@ -264,6 +289,9 @@ values! {
     };
     Property = { "type": ["string", "number", "boolean"] };
     RecordBytes = { "type": "integer", "minimum": 1_024, "maximum": 67_108_864 };
+    Accounts = { "type": "integer", "minimum": 1, "maximum": 4_000_000_000_i64 };
+    Items = { "type": "integer", "minimum": 1, "maximum": 1_000_000 };
+    Users = { "type": "integer", "minimum": 1, "maximum": 10_000_000 };
     Workers = { "type": "integer", "minimum": 1, "maximum": 256 };
     Address = { "type": "string", "pattern": r"^.+:[0-9]+$" };
 }

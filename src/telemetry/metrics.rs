@@ -26,6 +26,8 @@ pub struct Metrics {
     alerts_firing: IntGaugeVec,
     feedback: IntCounterVec,
     overrides_ignored: IntCounter,
+    left_out: IntCounter,
+    forgotten: IntCounter,
     outages: IntGaugeVec,
     reloads: IntCounterVec,
     transactions: IntCounterVec,
@@ -140,6 +142,14 @@ impl Metrics {
                 &["rule", "feedback"],
             ),
             overrides_ignored,
+            left_out: counter(
+                "barometer_events_left_out_total",
+                "Usage events with a user or feature for which limits.users_per_account left no room.",
+            ),
+            forgotten: counter(
+                "barometer_accounts_forgotten_total",
+                "Accounts forgotten because they were idle.",
+            ),
             outages: gauges(
                 "barometer_source_outages",
                 "Partition numbers for which a source is out, so that its clock stands still.",
@@ -203,6 +213,8 @@ impl Metrics {
             self.events_duplicate.with_label_values(label).inc_by(duplicate);
         }
         self.overrides_ignored.inc_by(now.overrides_ignored - before.overrides_ignored);
+        self.left_out.inc_by(now.left_out - before.left_out);
+        self.forgotten.inc_by(now.forgotten - before.forgotten);
         for (name, kind) in FeedbackKind::NAMES {
             let kind = kind as usize;
             let count = now.feedback_on_none[kind] - before.feedback_on_none[kind];

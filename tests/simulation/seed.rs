@@ -5,7 +5,9 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use barometer::capacity::Capacity;
 use barometer::engine::event::{DecodeLimits, Source};
+use barometer::engine::limits::Limits;
 use barometer::engine::snapshot::{self, KeptAccount};
 use barometer::engine::time::Span;
 use barometer::restore::OffsetReset;
@@ -83,6 +85,8 @@ fn plan(
     let mut one_of = |choices: [i64; 4]| choices[dice.random_range(0..4)];
     let settings = TaskSettings {
         limits: DecodeLimits::default(),
+        account_limits: Limits::NONE,
+        capacity: Arc::new(Capacity::endless()),
         task_time: TaskTime::Records,
         outage_guard: history.outage_guard,
         scores_min_interval: Span::from_millis(one_of([0, 0, 0, 500])),

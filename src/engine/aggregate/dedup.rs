@@ -48,6 +48,13 @@ impl IdRings {
         })
     }
 
+    /// Whether `id` is held.
+    pub fn contains(&self, source: Source, id: &str) -> bool {
+        let start: usize = self.held[..source as usize].iter().map(|held| usize::from(*held)).sum();
+        let end = start + usize::from(self.held[source as usize]);
+        self.hashes[start..end].contains(&xxh3_64(id.as_bytes()))
+    }
+
     /// Remembers `id`; `false` if it is held already (which does not refresh it).
     pub fn insert(&mut self, source: Source, id: &str) -> bool {
         let hash = xxh3_64(id.as_bytes());

@@ -95,6 +95,11 @@ impl DistinctPanes {
         }
     }
 
+    /// Whether a value has room: it is held already, or fewer than `most` are.
+    pub fn has_room(&self, value: u64, most: usize) -> bool {
+        self.latest.len() + self.ahead.len() < most || self.latest.knows(value)
+    }
+
     fn see(&mut self, seen: Seen) -> bool {
         let before = (self.latest.len(), self.oldest);
         if before.0 == 0 || seen.pane < self.oldest {
@@ -171,6 +176,13 @@ impl Latest {
         match self {
             Latest::Few(all) => all.len(),
             Latest::Many(all) => all.len(),
+        }
+    }
+
+    fn knows(&self, value: u64) -> bool {
+        match self {
+            Latest::Few(all) => all.iter().any(|known| known.value == value),
+            Latest::Many(all) => all.contains_key(&value),
         }
     }
 

@@ -105,6 +105,16 @@ impl PaymentChange {
 type KeptLatest<'a> = Option<(i64, u8, &'a str, [u8; 3])>;
 
 impl Invoices {
+    /// See [`Items::has_room`].
+    pub fn has_room(&self, id: &str, items_max: usize, statuses_max: usize) -> bool {
+        self.items.has_room(id, items_max, statuses_max)
+    }
+
+    /// Whether any is neither paid nor voided.
+    pub fn any_unsettled(&self) -> bool {
+        self.items.unsettled().next().is_some()
+    }
+
     /// What is kept of each.
     pub fn keep(&self) -> Vec<KeptItem<'_, KeptPaymentChange<'_>>> {
         self.items.keep_each(PaymentChange::keep)

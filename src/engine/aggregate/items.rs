@@ -108,6 +108,15 @@ impl<C: Change> Items<C> {
         ItemOutcome::Taken
     }
 
+    /// Whether there is room for a status of the item `id`: for as many statuses as `statuses_max`,
+    /// and unless the item is known, for as many items as `items_max`.
+    pub fn has_room(&self, id: &str, items_max: usize, statuses_max: usize) -> bool {
+        // Nearly always there are so few that nothing has to be counted.
+        let statuses = || self.items.iter().map(|item| item.changes.len()).sum::<usize>();
+        let is_known = || self.items.iter().any(|item| !item.forgotten && item.id == id);
+        (self.items.len() < items_max || is_known()) && statuses() < statuses_max
+    }
+
     /// Drops settled items that neither a late status nor a window of `reach` can want any more.
     pub fn forget(&mut self, horizon: Span, reach: Span, now: EventTime) {
         self.items.retain(|item| !item.is_past(horizon, now) || item.matters_at() + reach >= now);

@@ -31,6 +31,7 @@ pub use self::reading::{Absence, Reading};
 use self::tickets::{TicketChange, Tickets};
 use self::warming::Warming;
 use super::event::{Body, Event, PaymentStatus, Profile, Source, TicketStatus, Usage};
+use super::limits::Limits;
 use super::outage::Clocks;
 use super::scorecard::{DistinctOf, Measure, Plan, Read, StoreSet};
 use super::time::{EventTime, Span};
@@ -98,7 +99,11 @@ pub enum Applied {
         /// Only measures that are read from these stores can say anything else than before, as long
         /// as time has not changed what they say. All of them, unless it is usage.
         moved: StoreSet,
+        /// A user or a feature had no room in a window, and is not told apart there.
+        left_out: bool,
     },
+    /// It would need more room than an account has: nothing changed.
+    Refused,
     /// Its id is known: nothing changed.
     Duplicate,
     /// What it says is known from an event of another id: nothing changed.
@@ -178,23 +183,33 @@ impl Aggregate {
     }
 
     /// Takes an event at task time.
-    pub fn apply(&mut self, event: &Event<'_>, plan: &Plan, clocks: &Clocks) -> Applied {
+    pub fn apply(
+        &mut self,
+        event: &Event<'_>,
+        plan: &Plan,
+        clocks: &Clocks,
+        limits: &Limits,
+    ) -> Applied {
         let source = event.body.source();
         let now = clocks.of(source);
         // (An account that is to be forgotten never gets here.)
         if let Body::ProfileGone | Body::Forget = event.body {
             self.profile = None;
-            return Applied::Counted { first_moved: false, moved: StoreSet::ALL };
+            return Applied::Counted { first_moved: false, moved: StoreSet::ALL, left_out: false };
+        }
+        let is_known = |ids: &IdRings| ids.contains(source, &event.event_id);
+        if !self.has_room(&event.body, plan, clocks, limits) && !is_known(&self.ids) {
+            return Applied::Refused;
         }
         if !self.ids.insert(source, &event.event_id) {
             return Applied::Duplicate;
         }
         let at = event.occurred_at;
-        let mut moved = StoreSet::ALL;
+        let (mut moved, mut left_out) = (StoreSet::ALL, false);
         let taken = match &event.body {
-            Body::Usage(usage) => match self.apply_usage(usage, at, plan, now) {
+            Body::Usage(usage) => match self.apply_usage(usage, at, plan, now, limits) {
                 Some(stores) => {
-                    moved = stores;
+                    (moved, left_out) = stores;
                     ItemOutcome::Taken
                 }
                 None => ItemOutcome::TooOld,
@@ -233,19 +248,40 @@ impl Aggregate {
         if taken == ItemOutcome::TooOld {
             Applied::LateDropped { first_moved }
         } else {
-            Applied::Counted { first_moved, moved }
+            Applied::Counted { first_moved, moved, left_out }
         }
     }
 
-    /// Returns the stores whose measures may say something else now; `None` where the event is too old
-    /// for every window.
+    /// Whether an account has room for what the event brings.
+    fn has_room(&mut self, body: &Body<'_>, plan: &Plan, clocks: &Clocks, limits: &Limits) -> bool {
+        let Some(items) = &mut self.items else { return true };
+        if items.has_room(body, limits) {
+            return true;
+        }
+        items.sweep(plan, clocks);
+        items.has_room(body, limits)
+    }
+
+    /// The latest event of any source; `None` while a profile is known or anything is open: then the
+    /// account is not at rest, however long nothing has come.
+    pub fn rests_since(&self) -> Option<EventTime> {
+        let is_open = |items: &ItemSources| {
+            items.tickets.unsettled().next().is_some() || items.invoices.any_unsettled()
+        };
+        let rests = self.profile.is_none() && !self.items.as_deref().is_some_and(is_open);
+        rests.then(|| self.last_at.into_iter().max().expect("there are sources"))
+    }
+
+    /// Returns the stores whose measures may say something else now, and whether a window had no room
+    /// for a user or feature; `None` where the event is too old for every window.
     fn apply_usage(
         &mut self,
         usage: &Usage<'_>,
         at: EventTime,
         plan: &Plan,
         now: EventTime,
-    ) -> Option<StoreSet> {
+        limits: &Limits,
+    ) -> Option<(StoreSet, bool)> {
         let wanted = |features: &[String]| {
             features.is_empty()
                 || features.binary_search_by(|f| f.as_str().cmp(&usage.feature)).is_ok()
@@ -284,30 +320,28 @@ impl Aggregate {
             trend.advance(store, now);
             note(wanted(&store.features) && trend.add(store, at));
         }
+        let mut left_out = false;
         for (store, distinct) in plan.distincts.iter().zip(&mut self.distincts) {
             distinct.advance(store.window, now);
             let value = match store.of {
                 DistinctOf::Users => usage.user_id.as_deref(),
                 DistinctOf::Features => Some(usage.feature.as_ref()),
             };
-            note(
-                value
-                    .filter(|_| wanted(&store.features))
-                    .is_some_and(|value| distinct.add(store.window, at, xxh3_64(value.as_bytes()))),
-            );
+            let value = value.filter(|_| wanted(&store.features));
+            note(value.map(|value| xxh3_64(value.as_bytes())).is_some_and(|value| {
+                let has_room = distinct.has_room(value, limits.users_per_account);
+                left_out |= !has_room;
+                has_room && distinct.add(store.window, at, value)
+            }));
         }
-        Some(moved)
+        Some((moved, left_out))
     }
 
     /// The sparse sources, swept of what is past when they have doubled since the last sweep.
     fn items_mut(&mut self, plan: &Plan, clocks: &Clocks) -> &mut ItemSources {
-        let (horizon, now) = (plan.item_horizon, clocks.earliest());
         let items = self.items.get_or_insert_default();
         if items.len() >= SWEEP_MIN.max(2 * items.swept_len) {
-            items.tickets.forget(horizon, plan.ticket_reach, now);
-            items.invoices.forget(horizon, plan.invoice_reach, now);
-            items.answers.forget(plan.answer_reach, now);
-            items.swept_len = items.len();
+            items.sweep(plan, clocks);
         }
         items
     }
@@ -490,6 +524,36 @@ impl Aggregate {
 }
 
 impl ItemSources {
+    /// Whether there is room for what an event brings. What is known takes statuses where nothing new
+    /// has room any more: what is open must be able to end.
+    fn has_room(&self, body: &Body<'_>, limits: &Limits) -> bool {
+        let (items_max, statuses_max) = (limits.items_per_account, limits.statuses_per_account());
+        match body {
+            Body::Ticket(ticket) => {
+                self.tickets.has_room(&ticket.ticket_id, items_max, statuses_max)
+            }
+            Body::Payment(payment) => {
+                self.invoices.has_room(&payment.invoice_id, items_max, statuses_max)
+            }
+            Body::Survey(_) => self.answers.len() < items_max,
+            Body::Usage(_)
+            | Body::Profile(_)
+            | Body::ProfileGone
+            | Body::Override(_)
+            | Body::Feedback(_)
+            | Body::Forget => true,
+        }
+    }
+
+    /// Forgets what neither a late status nor a window can want any more.
+    fn sweep(&mut self, plan: &Plan, clocks: &Clocks) {
+        let (horizon, now) = (plan.item_horizon, clocks.earliest());
+        self.tickets.forget(horizon, plan.ticket_reach, now);
+        self.invoices.forget(horizon, plan.invoice_reach, now);
+        self.answers.forget(plan.answer_reach, now);
+        self.swept_len = self.len();
+    }
+
     fn len(&self) -> usize {
         self.tickets.len() + self.invoices.len() + self.answers.len()
     }

@@ -42,11 +42,15 @@ pub enum ReasonCode {
     OccurredInFuture,
     /// The key is in another partition than the hash of the topic's keys says.
     Misrouted,
+    /// The first of its account, and no more accounts are taken.
+    AccountLimit,
+    /// Its account has as many tickets, invoices or answers as are held.
+    ItemLimit,
 }
 
 impl ReasonCode {
     /// Every code.
-    pub const ALL: [ReasonCode; 16] = [
+    pub const ALL: [ReasonCode; 18] = [
         ReasonCode::MissingKey,
         ReasonCode::KeyMismatch,
         ReasonCode::EmptyValue,
@@ -63,6 +67,8 @@ impl ReasonCode {
         ReasonCode::NotATime,
         ReasonCode::OccurredInFuture,
         ReasonCode::Misrouted,
+        ReasonCode::AccountLimit,
+        ReasonCode::ItemLimit,
     ];
 
     /// The stable name, in snake case.
@@ -84,6 +90,8 @@ impl ReasonCode {
             ReasonCode::NotATime => "not_a_time",
             ReasonCode::OccurredInFuture => "occurred_in_future",
             ReasonCode::Misrouted => "misrouted",
+            ReasonCode::AccountLimit => "account_limit",
+            ReasonCode::ItemLimit => "item_limit",
         }
     }
 }

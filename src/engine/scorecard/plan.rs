@@ -347,6 +347,13 @@ impl Plan {
         })
     }
 
+    /// How far back anything is looked at: what is older has no say in a score.
+    pub fn reach(&self) -> Span {
+        let usage = self.usage_windows.iter().map(|window| window.pane * window.panes);
+        let others = [self.item_horizon, self.ticket_reach, self.invoice_reach, self.answer_reach];
+        usage.chain(others).max().expect("there are some")
+    }
+
     fn keep_items(&mut self, measure: &Measure) {
         // One pane more: the window covers whole panes, the oldest of them wholly.
         let reach = measure.window.unwrap_or_default()

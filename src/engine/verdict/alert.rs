@@ -161,6 +161,20 @@ struct Episode {
     feedback: Option<FeedbackKind>,
 }
 
+impl Episode {
+    /// Its end without its condition having had a say, if it was published.
+    fn broken_off(self, rule: usize, known: &AlertRule) -> Option<AlertStep> {
+        Some(AlertStep {
+            rule,
+            since: self.since,
+            severity: known.severities[self.level],
+            change: AlertChange::Resolved { firing_sequence: self.sequence? },
+            evidence: Evidence::None,
+            feedback: self.feedback,
+        })
+    }
+}
+
 /// No level's condition holds.
 const NOT_HELD: [EventTime; LEVELS_MAX] = [EventTime::MAX; LEVELS_MAX];
 
@@ -375,6 +389,16 @@ impl AlertBook {
         self.score = score;
     }
 
+    /// Ends every episode; returns the ends of those that were published.
+    pub fn end_all(&mut self, card: &Scorecard) -> Vec<AlertStep> {
+        let mut rules = std::mem::take(&mut self.rules);
+        rules.sort_unstable_by_key(|(rule, _)| *rule);
+        let ended = rules.into_iter().filter_map(|(rule, state)| {
+            state.episode.and_then(|episode| episode.broken_off(rule, &card.alerts[rule]))
+        });
+        ended.collect()
+    }
+
     /// Goes over to another card: rules of the same id and kind go on. Returns the ends of published
     /// episodes whose rules are gone, in the old card's numbering.
     pub fn change_card(
@@ -396,17 +420,8 @@ impl AlertBook {
                     episode.low = f64::INFINITY;
                 }
                 self.rules.push((there, state));
-            } else if let Some(Episode { since, level, sequence: Some(sequence), .. }) =
-                state.episode
-            {
-                ended.push(AlertStep {
-                    rule,
-                    since,
-                    severity: known.severities[level],
-                    change: AlertChange::Resolved { firing_sequence: sequence },
-                    evidence: Evidence::None,
-                    feedback: state.episode.and_then(|episode| episode.feedback),
-                });
+            } else {
+                ended.extend(state.episode.and_then(|episode| episode.broken_off(rule, known)));
             }
         }
         // Scores by other rules are no measure for a fall, and coverage has to be there first.

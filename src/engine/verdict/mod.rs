@@ -70,6 +70,8 @@ pub enum Cause {
     Override,
     /// It is over what somebody said.
     OverrideEnded,
+    /// The account is idle and forgotten.
+    Forgotten,
 }
 
 impl Cause {
@@ -80,6 +82,7 @@ impl Cause {
             Cause::Rules => "rules",
             Cause::Override => "override",
             Cause::OverrideEnded => "override_ended",
+            Cause::Forgotten => "forgotten",
         }
     }
 }
