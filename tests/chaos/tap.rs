@@ -78,8 +78,8 @@ pub struct Published {
 
 #[derive(Default)]
 pub struct PublishedState {
-    /// By key, in order.
-    pub by_key: HashMap<String, Vec<ReadRecord>>,
+    /// By who counts it, in order: an account, or for operator alerts the task.
+    pub by_counter: HashMap<String, Vec<ReadRecord>>,
     pub count: usize,
     /// By partition, when the last record came.
     pub last_came: HashMap<i32, Instant>,
@@ -101,7 +101,7 @@ impl Published {
                 if let Some(first) = state.first_after.get_mut(&record.partition) {
                     first.get_or_insert(now);
                 }
-                state.by_key.entry(record.key_text().to_owned()).or_default().push(record);
+                state.by_counter.entry(counter_of(&record)).or_default().push(record);
             }
         });
         Published { state, tap }
@@ -111,6 +111,13 @@ impl Published {
         assert!(self.tap.is_well(), "the reader of what is published has ended");
         lock(&self.state)
     }
+}
+
+/// Whose count an event's id is of.
+pub fn counter_of(record: &ReadRecord) -> String {
+    let id = record.header("ce_id").expect("every event has an id");
+    let (counter, _) = id.rsplit_once(':').expect("an id ends with a number");
+    counter.to_owned()
 }
 
 /// A stretch of commits of one partition number by one owner.
