@@ -136,6 +136,7 @@ impl Broker for KafkaBroker {
 
     fn changelog_close(&mut self) {
         self.changelog = None;
+        self.source.close_asker();
     }
 
     fn accept(&mut self, start: &[(Input, i64)]) -> Result<(), BrokerError> {
