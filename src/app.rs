@@ -260,7 +260,8 @@ impl Workers {
         let mut workers = Workers { threads: Vec::new(), stop: Arc::clone(&shared.stop) };
         let parking = Parking::default();
         for number in 0..count {
-            let broker = KafkaBroker::connect(kafka, number, shared.clock.clone())?;
+            let broker = KafkaBroker::connect(kafka, number, shared.clock.clone())?
+                .with_metrics(Arc::clone(&shared.metrics));
             let worker = Worker::new(number, broker, shared.clone(), parking.clone());
             let thread = std::thread::Builder::new()
                 .name(format!("worker-{number}"))

@@ -24,7 +24,7 @@ use crate::in_force::InForce;
 use crate::restore::{Lost, OffsetReset, Restore, RestoreError, check_held};
 use crate::routing::{Routing, RoutingError};
 use crate::task::{Task, TaskSettings};
-use crate::telemetry::metrics::{Metrics, Outcome};
+use crate::telemetry::metrics::{CommitStep, Metrics, Outcome, RestoreStep};
 use crate::view::{Condition, View};
 
 /// Records a task takes before the next one has its turn.
@@ -92,6 +92,16 @@ pub struct Shared {
     pub publish_from: Option<EventTime>,
     /// When commits happen.
     pub pace: CommitPace,
+}
+
+impl Shared {
+    /// What has passed since `begun` went into a step of the way back to tasks. Returns the present.
+    fn add_restore_time(&self, step: RestoreStep, begun: Instant) -> Instant {
+        let now = self.clock.monotonic();
+        let took = now.saturating_duration_since(begun);
+        self.metrics.add_restore_time(step, took.as_secs_f64());
+        now
+    }
 }
 
 /// Why a worker ended before it was told to.
@@ -358,7 +368,10 @@ impl<B: Broker> Worker<B> {
             return Ok(());
         }
         let done = if self.arriving.iter().any(|arriving| arriving.committed.is_none()) {
-            self.ask_committed()
+            let begun = self.shared.clock.monotonic();
+            let done = self.ask_committed();
+            self.shared.add_restore_time(RestoreStep::Ask, begun);
+            done
         } else {
             self.read_changelog()
         };
@@ -444,25 +457,28 @@ impl<B: Broker> Worker<B> {
         let restore = match &mut arriving.restore {
             Some(restore) => restore,
             none => {
+                let begun = self.shared.clock.monotonic();
                 self.broker.changelog_open(arriving.partition, ANSWER_TIMEOUT)?;
+                self.shared.add_restore_time(RestoreStep::Ask, begun);
                 let settings = Arc::clone(&self.shared.settings);
                 none.insert(Restore::new(arriving.partition, settings, self.shared.rules.rules()))
             }
         };
-        let turn_ends = self.shared.clock.monotonic() + CHANGELOG_TURN;
+        let mut now = self.shared.clock.monotonic();
+        let turn_ends = now + CHANGELOG_TURN;
         let mut records = Vec::new();
         loop {
             let (max, timeout) = CHANGELOG_READ;
             let ended = self.broker.changelog_read(max, timeout, &mut records)?;
+            now = self.shared.add_restore_time(RestoreStep::Read, now);
             for record in records.drain(..) {
                 restore.take(&record)?;
             }
+            now = self.shared.add_restore_time(RestoreStep::PutBack, now);
             if ended {
                 return self.arrive();
             }
-            if self.shared.clock.monotonic() >= turn_ends
-                || self.shared.stop.load(Ordering::Relaxed)
-            {
+            if now >= turn_ends || self.shared.stop.load(Ordering::Relaxed) {
                 return Ok(());
             }
         }
@@ -471,10 +487,12 @@ impl<B: Broker> Worker<B> {
     /// All there is of a partition number's state has been read: it becomes a task.
     fn arrive(&mut self) -> Result<(), WorkerError> {
         let Some(arriving) = self.arriving.front() else { return Ok(()) };
+        let begun = self.shared.clock.monotonic();
         let mut held = HashMap::new();
         for input in &arriving.inputs {
             held.insert(*input, self.broker.watermarks(*input, ANSWER_TIMEOUT)?);
         }
+        let begun = self.shared.add_restore_time(RestoreStep::Ask, begun);
         let Some(mut arriving) = self.arriving.pop_front() else { return Ok(()) };
         let Arriving { partition, since, .. } = arriving;
         let (Some(mut restore), Some(mut committed)) =
@@ -500,6 +518,7 @@ impl<B: Broker> Worker<B> {
                 return Err(error.into());
             }
         };
+        self.shared.add_restore_time(RestoreStep::PutBack, begun);
         self.tell_lost(&lost);
         if !again.is_empty() {
             self.broker.accept(&again)?;
@@ -578,6 +597,7 @@ impl<B: Broker> Worker<B> {
         let replaying = self.tasks.values_mut().filter(|assigned| assigned.task.is_replaying());
         for Assigned { task, .. } in replaying {
             let now = self.shared.clock.now();
+            let begun = self.shared.clock.monotonic();
             let inputs: Vec<Input> = task.inputs().collect();
             for input in inputs {
                 let room = task.room(input.source);
@@ -586,7 +606,11 @@ impl<B: Broker> Worker<B> {
                     task.absorb(input.source, fetched.drain(..), now);
                 }
             }
-            if let Some((replayed, shown)) = task.replay(&self.shared.routing, TURN_RECORDS, now)? {
+            let done = task.replay(&self.shared.routing, TURN_RECORDS, now)?;
+            // The last turn takes few records, and then judges all accounts.
+            let step = if done.is_some() { RestoreStep::Thaw } else { RestoreStep::Replay };
+            self.shared.add_restore_time(step, begun);
+            if let Some((replayed, shown)) = done {
                 let partition = task.partition();
                 for snapshot in shown {
                     self.shared.view.show(partition, snapshot);
@@ -776,6 +800,7 @@ impl<B: Broker> Worker<B> {
                 return Ok(());
             }
         }
+        let prepare_begun = self.shared.clock.monotonic();
         let Shared { view, routing, .. } = &self.shared;
         let dirty = self.tasks.values().filter(|assigned| assigned.task.is_dirty()).count();
         let unasked = COMMIT_UNASKED / dirty.max(1) + 1;
@@ -784,6 +809,7 @@ impl<B: Broker> Worker<B> {
                 task.prepare(now, routing, unasked, |snapshot| view.shows(snapshot));
             }
         }
+        let prepared = self.shared.clock.since(prepare_begun);
         self.broker.begin()?;
         let mut processed = Vec::new();
         let (mut checkpoints, mut checkpoint_bytes) = (0, 0);
@@ -799,6 +825,7 @@ impl<B: Broker> Worker<B> {
             processed.extend(task.processed());
         }
         self.broker.commit(&processed)?;
+        self.shared.metrics.observe_commit_step(CommitStep::Prepare, prepared.as_secs_f64());
         self.shared.metrics.add_checkpoints(checkpoints, checkpoint_bytes as u64);
         for (partition, Assigned { task, .. }) in &mut self.tasks {
             if task.is_dirty() {

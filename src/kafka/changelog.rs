@@ -47,6 +47,9 @@ impl ChangelogReader {
             let made: Result<Client, KafkaError> = settings
                 .watch_config()
                 .set("isolation.level", isolation)
+                // The end of a partition is told by an empty answer, and everything waits for it. Nobody
+                // reads on after it, so a broker that answers soon is not asked too often.
+                .set("fetch.wait.max.ms", "10")
                 // The library reads partitions for named groups only. It never joins this one, but
                 // asks for its coordinator, for which another name would need rights of its own.
                 .set("group.id", &settings.group_id)

@@ -5,6 +5,7 @@
 //!      └──► sink (transactional producer) ◄───────────── output + offsets
 //!           ends (a thread asking where the inputs end)
 //!           changelog (state, read back when partitions come)
+//!           steps (how long the parts of a commit take)
 //! rights: what the principal must be allowed to do, asked before the start
 //! admin, writer, mock: topics, events for `generate` and `demo`, and a cluster in this process
 //! ```
@@ -22,8 +23,10 @@ mod reader;
 mod rights;
 mod sink;
 mod source;
+mod steps;
 mod writer;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 pub use admin::{
@@ -43,9 +46,11 @@ use crate::broker::{
     Processed,
 };
 use crate::clock::Clock;
+use crate::telemetry::metrics::{CommitStep, Metrics};
 use changelog::ChangelogReader;
 use sink::Sink;
 use source::GroupSource;
+use steps::Steps;
 
 /// One group member with one producer, on a real cluster.
 pub struct KafkaBroker {
@@ -57,6 +62,7 @@ pub struct KafkaBroker {
     changelog: Option<ChangelogReader>,
     /// Where the last record went.
     sent_to: Option<OutputTopic>,
+    steps: Steps,
 }
 
 impl KafkaBroker {
@@ -77,7 +83,14 @@ impl KafkaBroker {
             settings: settings.clone(),
             changelog: None,
             sent_to: None,
+            steps: Steps::untold(),
         })
+    }
+
+    /// The same, and `metrics` are told how long the parts of its commits take.
+    pub fn with_metrics(mut self, metrics: Arc<Metrics>) -> KafkaBroker {
+        self.steps.tell(metrics);
+        self
     }
 }
 
@@ -123,6 +136,7 @@ impl Broker for KafkaBroker {
 
     fn changelog_close(&mut self) {
         self.changelog = None;
+        self.source.close_asker();
     }
 
     fn accept(&mut self, start: &[(Input, i64)]) -> Result<(), BrokerError> {
@@ -147,7 +161,10 @@ impl Broker for KafkaBroker {
     }
 
     fn begin(&mut self) -> Result<(), BrokerError> {
-        self.sink.begin()
+        self.steps.start();
+        self.sink.begin()?;
+        self.steps.end(CommitStep::Begin);
+        Ok(())
     }
 
     fn send(&mut self, record: &OutputRecord) -> Result<(), BrokerError> {
@@ -156,7 +173,9 @@ impl Broker for KafkaBroker {
         let turns_to_state = record.topic == OutputTopic::Changelog
             && self.sent_to.replace(record.topic) != Some(OutputTopic::Changelog);
         if turns_to_state && self.delivery == Delivery::AtLeastOnce {
+            self.steps.end(CommitStep::Send);
             self.sink.drain()?;
+            self.steps.end(CommitStep::Flush);
         }
         self.sent_to = Some(record.topic);
         self.sink.send(record)
@@ -164,13 +183,25 @@ impl Broker for KafkaBroker {
 
     fn commit(&mut self, processed: &[Processed]) -> Result<(), BrokerError> {
         let offsets = self.source.offsets(processed);
+        self.steps.end(CommitStep::Send);
+        self.sink.drain()?;
+        self.steps.end(CommitStep::Flush);
         match self.delivery {
-            Delivery::ExactlyOnce => self.sink.commit(&offsets, self.source.member()),
+            Delivery::ExactlyOnce => {
+                self.sink.add_offsets(&offsets, self.source.member())?;
+                self.steps.end(CommitStep::Offsets);
+                self.sink.commit()?;
+            }
             Delivery::AtLeastOnce => {
-                self.sink.drain()?;
-                if processed.is_empty() { Ok(()) } else { self.source.commit(&offsets) }
+                if !processed.is_empty() {
+                    self.source.commit(&offsets)?;
+                }
+                self.steps.end(CommitStep::Offsets);
             }
         }
+        self.steps.end(CommitStep::Commit);
+        self.steps.finish();
+        Ok(())
     }
 
     fn abort(&mut self) -> Result<(), BrokerError> {

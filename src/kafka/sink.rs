@@ -183,38 +183,43 @@ impl Sink {
         }
     }
 
-    /// Commits what was sent together with the offsets of `member`'s group.
-    pub(super) fn commit(
+    /// Adds the offsets of `member`'s group to what was sent, all of which has been acknowledged.
+    pub(super) fn add_offsets(
         &mut self,
         offsets: &TopicPartitionList,
         member: &Member,
     ) -> Result<(), BrokerError> {
-        self.drain()?;
-        let timeout = self.settings.transaction_timeout;
-        if offsets.count() > 0 {
-            // Asked for at the last moment: it names the generation of the group, by which the
-            // broker refuses a member whose partitions have moved on. A member that has dropped out
-            // has none, and the broker would take its offsets as anybody's.
-            let generation = native::group_generation(member);
-            let group = member.group_metadata();
-            let (Some(_), Some(group), false) =
-                (generation, group, generation != native::group_generation(member))
-            else {
-                return Err(BrokerError {
-                    class: ErrorClass::Fenced,
-                    message: format!(
-                        "producer `{}`: the consumer is no longer a member of its group, so its \
-                         offsets were not committed",
-                        self.settings.transactional_id(self.worker)
-                    ),
-                });
-            };
-            let offsets = offsets.clone();
-            let sent = self.live()?.call(&self.waker, timeout, move |native| {
-                native.send_offsets_to_transaction(&offsets, &group, timeout)
-            });
-            self.ended(Step::Offsets, sent)?;
+        if offsets.count() == 0 {
+            return Ok(());
         }
+        let timeout = self.settings.transaction_timeout;
+        // Asked for at the last moment: it names the generation of the group, by which the
+        // broker refuses a member whose partitions have moved on. A member that has dropped out
+        // has none, and the broker would take its offsets as anybody's.
+        let generation = native::group_generation(member);
+        let group = member.group_metadata();
+        let (Some(_), Some(group), false) =
+            (generation, group, generation != native::group_generation(member))
+        else {
+            return Err(BrokerError {
+                class: ErrorClass::Fenced,
+                message: format!(
+                    "producer `{}`: the consumer is no longer a member of its group, so its \
+                     offsets were not committed",
+                    self.settings.transactional_id(self.worker)
+                ),
+            });
+        };
+        let offsets = offsets.clone();
+        let sent = self.live()?.call(&self.waker, timeout, move |native| {
+            native.send_offsets_to_transaction(&offsets, &group, timeout)
+        });
+        self.ended(Step::Offsets, sent)
+    }
+
+    /// Commits what was sent and the offsets that were added.
+    pub(super) fn commit(&mut self) -> Result<(), BrokerError> {
+        let timeout = self.settings.transaction_timeout;
         let committed = self
             .live()?
             .call(&self.waker, timeout, move |native| native.commit_transaction(timeout));

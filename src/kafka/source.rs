@@ -18,7 +18,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::Message;
 use rdkafka::{Offset, TopicPartitionList};
 
-use super::client::{GroupContext, Rebalance};
+use super::client::{GroupContext, QuietContext, Rebalance};
 use super::config::KafkaSettings;
 use super::ends::EndOffsetWatch;
 use super::error::{
@@ -57,6 +57,9 @@ pub(super) struct GroupSource {
     worker: usize,
     group: String,
     ends: EndOffsetWatch,
+    /// Asks after first and last offsets. The member's own connection has a fetch under way, and what
+    /// is asked there is answered when that has waited for records in vain.
+    asker: Option<BaseConsumer<QuietContext>>,
     waker: Arc<Waker>,
     /// Rebalances and errors arrive here.
     events: Queue<Member>,
@@ -97,6 +100,7 @@ impl GroupSource {
             worker,
             group: settings.group_id.clone(),
             ends: EndOffsetWatch::start(settings, clock, &waker)?,
+            asker: None,
             waker,
             events,
             member,
@@ -167,15 +171,30 @@ impl GroupSource {
 
     /// See [`crate::broker::Broker::watermarks`].
     pub(super) fn watermarks(
-        &self,
+        &mut self,
         input: Input,
         timeout: Duration,
     ) -> Result<(i64, i64), BrokerError> {
-        self.member.fetch_watermarks(self.topic(input), input.partition, timeout).map_err(|error| {
+        let asker =
+            match self.asker.take() {
+                Some(asker) => asker,
+                None => self.settings.watch_config().create_with_context(QuietContext).map_err(
+                    |error| broker_error(ErrorClass::Fatal, "making a Kafka client", &error),
+                )?,
+            };
+        let answer = asker.fetch_watermarks(self.topic(input), input.partition, timeout);
+        // After an error another one is made: this one may hold on to a leader that has moved.
+        self.asker = answer.is_ok().then_some(asker);
+        answer.map_err(|error| {
             let class = error.rdkafka_error_code().map_or(ErrorClass::Retriable, classify);
             let tried = format!("asking for the first and last offset of {}", self.place(input));
             broker_error(class, &tried, &error)
         })
+    }
+
+    /// No watermarks are asked for any more for now.
+    pub(super) fn close_asker(&mut self) {
+        self.asker = None;
     }
 
     /// See [`crate::broker::Broker::accept`].

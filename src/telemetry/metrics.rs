@@ -1,8 +1,8 @@
 //! Every metric there is. Labels come from short closed lists; an account is never one.
 
 use prometheus::{
-    Encoder, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGaugeVec, Opts, Registry,
-    TextEncoder,
+    CounterVec, Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec,
+    IntGaugeVec, Opts, Registry, TextEncoder,
 };
 
 use crate::engine::event::{FeedbackKind, ReasonCode, Source};
@@ -34,6 +34,8 @@ pub struct Metrics {
     consumer_lag: IntGaugeVec,
     partitions: IntGaugeVec,
     commit_seconds: Histogram,
+    commit_step_seconds: HistogramVec,
+    restore_step_seconds: CounterVec,
     checkpoint_records: IntCounter,
     checkpoint_bytes: IntCounter,
     replayed: IntCounter,
@@ -48,6 +50,84 @@ pub enum Outcome {
     Aborted,
     /// Nobody knew; the committed offsets told.
     Unclear,
+}
+
+/// A part of a commit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CommitStep {
+    /// Reports, checkpoints and offsets are made ready.
+    Prepare,
+    /// The transaction is opened.
+    Begin,
+    /// Records are handed to the client, which sends them in the background.
+    Send,
+    /// What was sent is waited for until it is acknowledged.
+    Flush,
+    /// The offsets go to the group's coordinator.
+    Offsets,
+    /// The transaction is ended. At least once there is none.
+    Commit,
+}
+
+impl CommitStep {
+    /// All of them, in their order.
+    pub const ALL: [CommitStep; 6] = [
+        CommitStep::Prepare,
+        CommitStep::Begin,
+        CommitStep::Send,
+        CommitStep::Flush,
+        CommitStep::Offsets,
+        CommitStep::Commit,
+    ];
+
+    /// As a label.
+    pub const fn name(self) -> &'static str {
+        match self {
+            CommitStep::Prepare => "prepare",
+            CommitStep::Begin => "begin",
+            CommitStep::Send => "send",
+            CommitStep::Flush => "flush",
+            CommitStep::Offsets => "offsets",
+            CommitStep::Commit => "commit",
+        }
+    }
+}
+
+/// A part of the way from a changelog back to a task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RestoreStep {
+    /// Brokers are asked where topics begin and end.
+    Ask,
+    /// The changelog's records are waited for.
+    Read,
+    /// They become accounts again.
+    PutBack,
+    /// Input records are taken once more.
+    Replay,
+    /// Every account is judged at the present.
+    Thaw,
+}
+
+impl RestoreStep {
+    /// All of them, in their order.
+    pub const ALL: [RestoreStep; 5] = [
+        RestoreStep::Ask,
+        RestoreStep::Read,
+        RestoreStep::PutBack,
+        RestoreStep::Replay,
+        RestoreStep::Thaw,
+    ];
+
+    /// As a label.
+    pub const fn name(self) -> &'static str {
+        match self {
+            RestoreStep::Ask => "ask",
+            RestoreStep::Read => "read",
+            RestoreStep::PutBack => "put_back",
+            RestoreStep::Replay => "replay",
+            RestoreStep::Thaw => "thaw",
+        }
+    }
 }
 
 /// What came of reading the scorecards again.
@@ -88,6 +168,25 @@ impl Metrics {
         )
         .expect("name and buckets are well-formed");
         registry.register(Box::new(commit_seconds.clone())).expect("registered once");
+        let commit_step_seconds = HistogramVec::new(
+            HistogramOpts::new(
+                "barometer_commit_step_seconds",
+                "Time the parts of a commit took that came through, in seconds.",
+            )
+            .buckets(vec![0.000_5, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 2.5]),
+            &["step"],
+        )
+        .expect("name, label and buckets are well-formed");
+        registry.register(Box::new(commit_step_seconds.clone())).expect("registered once");
+        let restore_step_seconds = CounterVec::new(
+            Opts::new(
+                "barometer_restore_step_seconds_total",
+                "Time workers have spent on reading state back, by its parts, in seconds.",
+            ),
+            &["step"],
+        )
+        .expect("name and label are well-formed");
+        registry.register(Box::new(restore_step_seconds.clone())).expect("registered once");
         let overrides_ignored = IntCounter::new(
             "barometer_overrides_ignored_total",
             "Overrides without effect: over already, older than another, or of an unknown band.",
@@ -188,8 +287,16 @@ impl Metrics {
                 "Input records read once more to restore state.",
             ),
             commit_seconds,
+            commit_step_seconds,
+            restore_step_seconds,
             registry,
         };
+        for step in CommitStep::ALL {
+            metrics.commit_step_seconds.with_label_values(&[step.name()]);
+        }
+        for step in RestoreStep::ALL {
+            metrics.restore_step_seconds.with_label_values(&[step.name()]);
+        }
         for source in Source::ALL {
             let label = &[source.name()];
             metrics.events.with_label_values(label);
@@ -327,6 +434,16 @@ impl Metrics {
     /// One commit succeeded after so many seconds.
     pub fn observe_commit(&self, seconds: f64) {
         self.commit_seconds.observe(seconds);
+    }
+
+    /// One part of a commit that came through.
+    pub fn observe_commit_step(&self, step: CommitStep, seconds: f64) {
+        self.commit_step_seconds.with_label_values(&[step.name()]).observe(seconds);
+    }
+
+    /// More time went into reading state back.
+    pub fn add_restore_time(&self, step: RestoreStep, seconds: f64) {
+        self.restore_step_seconds.with_label_values(&[step.name()]).inc_by(seconds);
     }
 
     /// How far one input is behind its end.
