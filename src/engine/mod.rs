@@ -429,7 +429,7 @@ impl Engine {
     }
 
     /// Takes an event that was learnt of at the present task time. Returns why not, where it has not:
-    /// then nothing has changed.
+    /// then no measure says anything else than before.
     pub fn handle_event(&mut self, event: &Event<'_>) -> Option<Refusal> {
         if let Body::Forget = event.body {
             self.forget(&event.account_id);
@@ -456,7 +456,11 @@ impl Engine {
             self.note_alive(source);
         }
         let (first_moved, moved_stores, count) = match applied {
-            Applied::Refused => return Some(Refusal::Items),
+            Applied::Refused => {
+                // What was looked for to make room may have gone.
+                self.note_change(slot, Change::State);
+                return Some(Refusal::Items);
+            }
             Applied::Duplicate | Applied::Repeated => {
                 self.stats.duplicates[source as usize] += 1;
                 if applied == Applied::Repeated {
@@ -743,8 +747,8 @@ impl Engine {
         let plan = &self.rules.sets()[account.set as usize].plan;
         let applied = account.aggregate.apply(event, plan, &self.clocks, &self.limits);
         match applied {
-            Applied::Duplicate | Applied::Refused => {}
-            Applied::Repeated => self.note_change(slot, Change::State),
+            Applied::Duplicate => {}
+            Applied::Repeated | Applied::Refused => self.note_change(slot, Change::State),
             Applied::Restated | Applied::LateDropped { .. } | Applied::Counted { .. } => {
                 self.note_change(slot, Change::by(&event.body));
                 self.touch(slot);

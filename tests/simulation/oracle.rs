@@ -8,6 +8,7 @@ use std::sync::Arc;
 use barometer::broker::{Input, OutputTopic};
 use barometer::engine::Engine;
 use barometer::engine::event::{self, Source};
+use barometer::engine::limits::Refusal;
 use barometer::engine::record::{self, EncodedRecord};
 use barometer::engine::report::Snapshot;
 use barometer::engine::rules::Rules;
@@ -200,7 +201,8 @@ impl Expected {
             drop(cluster);
             // Stable: at one time by source, then by offset.
             records.sort_by_key(|(source, record)| (record.timestamp, *source));
-            let mut engine = Engine::with_rules(world.plan.rules.clone(), EventTime::MIN);
+            let mut engine = Engine::with_rules(world.plan.rules.clone(), EventTime::MIN)
+                .with_limits(world.plan.settings.account_limits);
             if world.plan.settings.outage_guard {
                 engine = engine.with_outage_guard();
             }
@@ -241,8 +243,10 @@ impl Expected {
             |key: &[u8]| Partitioner::Murmur2.partition(key, plan.partitions) == partition;
         let code = match decoded {
             Ok(event) if key.is_some_and(belongs) => {
-                engine.handle_event(&event);
-                None
+                engine.handle_event(&event).map(|refusal| match refusal {
+                    Refusal::Items => "item_limit",
+                    Refusal::Accounts => unreachable!("there is room for all accounts"),
+                })
             }
             Ok(_) => Some("misrouted"),
             Err(error) => Some(error.code.name()),

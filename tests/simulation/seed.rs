@@ -83,7 +83,7 @@ fn plan(
         weather.retention = 20_000;
     }
     let mut one_of = |choices: [i64; 4]| choices[dice.random_range(0..4)];
-    let settings = TaskSettings {
+    let mut settings = TaskSettings {
         limits: DecodeLimits::default(),
         account_limits: Limits::NONE,
         capacity: Arc::new(Capacity::endless()),
@@ -108,6 +108,10 @@ fn plan(
         catching_up: Duration::from_millis(1_000),
     };
     let membership = one_of([0, 1, 2, 2]);
+    let mut most = || [usize::MAX, usize::MAX, 4, 2][one_of([0, 1, 2, 3]) as usize];
+    // What is forgotten comes again under the ids it had, which is not looked at here.
+    settings.account_limits =
+        Limits { items_per_account: most(), users_per_account: most(), forget_after: None };
     Plan {
         partitions,
         settings: Arc::new(settings),
