@@ -163,6 +163,23 @@ mean last score: 50.0 of those who left, 0.0 of the others; AUC of the score 0.7
 }
 
 #[test]
+fn a_history_of_a_day_has_no_rates() {
+    let card = Arc::new(Scorecard::parse("card.yaml", CARD).expect("it is good").scorecard);
+    let truth = backtest::read_truth("truth.csv", TRUTH).expect("it is good");
+    let mut run = Backtest::new(card, truth, Options::default());
+    let (body, limits) = (body(0, "pauser"), DecodeLimits::default());
+    let event = decode(Source::Usage, Some(b"pauser"), Some(body.as_bytes()), day(0), &limits);
+    run.take(&event.expect("it is good"), day(0));
+    let outcome = run.finish(Some(day(1)));
+    assert_eq!((outcome.band_changes, outcome.band_changes_per_100_accounts_month), (1, None));
+    assert_eq!(outcome.risk.episodes_per_100_accounts_month, None);
+    let text = backtest::text(&outcome);
+    let why = "no rate a month: that takes at least 7 days of history and one account-month\n\n";
+    assert!(text.contains(why), "{text}");
+    assert!(text.contains("band changes: 1, - per 100 accounts a month"), "{text}");
+}
+
+#[test]
 fn the_command_reads_what_generate_writes_and_says_the_same_each_time() {
     let directory = tempfile::tempdir().expect("there is room");
     let run = |line: &str| {
