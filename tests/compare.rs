@@ -162,6 +162,36 @@ fn the_command_takes_files_and_presets_and_says_what_it_cannot_find() {
     );
 }
 
+/// Use every noon of sixteen days by so many people that a noon without any is an outage; then none.
+#[test]
+fn an_outage_is_no_silence_unless_the_guard_is_off() {
+    let directory = tempfile::tempdir().expect("there is room");
+    let uses = (0..16).flat_map(|day| (0..40).map(move |user| (day, user)));
+    let line = |(day, user): (i64, i64)| {
+        let at = EventTime::from_millis(user) + Span::days(day) + Span::hours(12);
+        format!(
+            r#"{{"source":"usage","event_id":"{day}-{user}","account_id":"acme","occurred_at":"{at}","user_id":"{user}","feature":"f"}}"#
+        )
+    };
+    let lines: Vec<String> = uses.map(line).collect();
+    std::fs::write(directory.path().join("in.ndjson"), lines.join("\n")).unwrap();
+    let idle = QUICK.replace(
+        "measure: survey.assessment, surveys: [mood], window: 90d, curve: { linear: { from: 0, to: 100 } }",
+        "measure: usage.days_since_last, curve: { linear: { from: 20, to: 0 } }",
+    );
+    std::fs::write(directory.path().join("idle.yaml"), idle).unwrap();
+    let end = (EventTime::from_millis(0) + Span::days(40)).to_string();
+    let found = |flags: &[&str]| {
+        let args = "compare --input in.ndjson --a idle.yaml --b idle.yaml --output json --as-of";
+        let args: Vec<&str> = args.split(' ').chain([&*end]).chain(flags.iter().copied()).collect();
+        let json = barometer(directory.path(), &args).stdout;
+        let outcome: serde_json::Value = serde_json::from_slice(&json).unwrap();
+        ["a", "b"].map(|card| outcome[card]["between_bands"].as_u64())
+    };
+    assert_eq!(found(&[]), [Some(0); 2]);
+    assert_eq!(found(&["--outage-guard", "off"]), [Some(1); 2]);
+}
+
 fn barometer(directory: &Path, args: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_barometer"));
     command.current_dir(directory).args(args).output().expect("it can be started")

@@ -120,6 +120,12 @@ impl Comparison {
         Comparison { sides: [Side::new(a), Side::new(b)], span: None, first_days_sum: 0.0 }
     }
 
+    /// Has both engines watch for outages of whole sources.
+    pub fn with_outage_guard(self) -> Comparison {
+        let guarded = |side: Side| Side { engine: side.engine.with_outage_guard(), ..side };
+        Comparison { sides: self.sides.map(guarded), ..self }
+    }
+
     /// Takes an event that was learnt of at `record_time`, which never goes back.
     pub fn take(&mut self, event: &Event<'_>, record_time: EventTime) {
         let (first, _) = self.span.unwrap_or((record_time, record_time));
@@ -200,6 +206,8 @@ impl Side {
         while let Some(verdict) = self.engine.poll_verdict() {
             self.tally.take(&verdict);
         }
+        // That an outage is told is no card's doing.
+        while self.engine.poll_operator_alert().is_some() {}
     }
 
     /// The card's bands, worst first, and `unknown`.
