@@ -163,6 +163,44 @@ mean last score: 50.0 of those who left, 0.0 of the others; AUC of the score 0.7
 }
 
 #[test]
+fn a_history_of_a_day_has_no_rates() {
+    let card = Arc::new(Scorecard::parse("card.yaml", CARD).expect("it is good").scorecard);
+    let truth = backtest::read_truth("truth.csv", TRUTH).expect("it is good");
+    let mut run = Backtest::new(card, truth, Options::default());
+    let (body, limits) = (body(0, "pauser"), DecodeLimits::default());
+    let event = decode(Source::Usage, Some(b"pauser"), Some(body.as_bytes()), day(0), &limits);
+    run.take(&event.expect("it is good"), day(0));
+    let outcome = run.finish(Some(day(1)));
+    assert_eq!((outcome.band_changes, outcome.band_changes_per_100_accounts_month), (1, None));
+    assert_eq!(outcome.risk.episodes_per_100_accounts_month, None);
+    let text = backtest::text(&outcome);
+    let why = "no rate a month: that takes at least 7 days of history and one account-month\n\n";
+    assert!(text.contains(why), "{text}");
+    assert!(text.contains("band changes: 1, - per 100 accounts a month"), "{text}");
+}
+
+/// Use every midnight of sixteen days by so many people that a midnight without any is an outage.
+#[test]
+fn an_outage_is_no_silence_where_the_guard_is_on() {
+    let between_bands = |guarded: bool| {
+        let card = Arc::new(Scorecard::parse("card.yaml", CARD).expect("it is good").scorecard);
+        let truth = backtest::read_truth("truth.csv", TRUTH).expect("it is good");
+        let run = Backtest::new(card, truth, Options::default());
+        let mut run = if guarded { run.with_outage_guard() } else { run };
+        for (use_day, number) in (0..16).flat_map(|day| (0..40).map(move |number| (day, number))) {
+            let id = format!("pauser{use_day}");
+            let body = body(use_day, "pauser").replace(&id, &format!("{id}-{number}"));
+            let limits = DecodeLimits::default();
+            let key = Some(&b"pauser"[..]);
+            let event = decode(Source::Usage, key, Some(body.as_bytes()), day(use_day), &limits);
+            run.take(&event.expect("it is good"), day(use_day));
+        }
+        run.finish(Some(day(40))).between_bands
+    };
+    assert_eq!((between_bands(true), between_bands(false)), (0, 1));
+}
+
+#[test]
 fn the_command_reads_what_generate_writes_and_says_the_same_each_time() {
     let directory = tempfile::tempdir().expect("there is room");
     let run = |line: &str| {

@@ -70,6 +70,34 @@ fn rates_are_by_the_time_each_account_was_there() {
 }
 
 #[test]
+fn there_is_no_rate_for_less_than_a_week_or_an_account_month() {
+    // Each account has its first band with its first record.
+    let accounts = |count: i64| (0..count).map(|n| (format!("a{n}"), 0, 80)).collect::<Vec<_>>();
+    let cases = [
+        (100, 6, None), // Twenty account-months, of a part of a week.
+        (4, 7, None),   // A week of 0.93 account-months.
+        (5, 7, Some(100.0 * 5.0 / (35.0 / 30.0))),
+        (1, 30, Some(100.0)),
+    ];
+    for (count, days, expected) in cases {
+        let accounts = accounts(count);
+        let answers: Vec<_> =
+            accounts.iter().map(|(id, day, score)| (&**id, *day, *score)).collect();
+        let outcome = outcome(QUICK, QUICK, &answers, days);
+        let of_a = &outcome.a;
+        assert_eq!(of_a.counts.band_changes, count as u64);
+        let rate = of_a.band_changes_per_100_accounts_month;
+        assert_eq!(rate.map(f64::round), expected.map(f64::round), "{count} over {days} days");
+        assert_eq!(of_a.alerts_per_100_accounts_month.is_some(), rate.is_some());
+        let json = serde_json::to_value(&outcome).expect("texts and numbers always become JSON");
+        let told = &json["b"]["alerts_per_100_accounts_month"];
+        assert_eq!(told.is_null(), expected.is_none(), "{told}");
+        let text = compare::text(&outcome, 0);
+        assert_eq!(text.contains("\nno rate a month: "), expected.is_none(), "{text}");
+    }
+}
+
+#[test]
 fn accounts_in_other_bands_are_listed_the_widest_gap_first() {
     let strict = QUICK.replace("up_to: 50", "up_to: 70").replace("to: 100 } }", "to: 120 } }");
     let answers = [("a-same", 0, 30), ("b-near", 0, 60), ("c-far", 0, 84), ("d-same", 0, 100)];
@@ -85,12 +113,13 @@ B: quick (hash)
 
 would have been published              A         B
 band changes                           4         4
-  per 100 accounts a month        3000.0    3000.0
+  per 100 accounts a month             -         -
   between bands                        0         0
   reversed within 14 days              -         -
 alerts fired                           0         0
-  per 100 accounts a month           0.0       0.0
+  per 100 accounts a month             -         -
   escalated                            0         0
+no rate a month: that takes at least 7 days of history and one account-month
 
 in different bands at the end: 2 of 4
 A \\ B         red   green  unknown
@@ -131,6 +160,36 @@ fn the_command_takes_files_and_presets_and_says_what_it_cannot_find() {
          `--b` names no file and is `your.yaml`, which is no preset; there are saas-default, \
          traffic-light, three-dimensions, ten-metrics, three-prongs, usage-first, signed-actions\n"
     );
+}
+
+/// Use every noon of sixteen days by so many people that a noon without any is an outage; then none.
+#[test]
+fn an_outage_is_no_silence_unless_the_guard_is_off() {
+    let directory = tempfile::tempdir().expect("there is room");
+    let uses = (0..16).flat_map(|day| (0..40).map(move |user| (day, user)));
+    let line = |(day, user): (i64, i64)| {
+        let at = EventTime::from_millis(user) + Span::days(day) + Span::hours(12);
+        format!(
+            r#"{{"source":"usage","event_id":"{day}-{user}","account_id":"acme","occurred_at":"{at}","user_id":"{user}","feature":"f"}}"#
+        )
+    };
+    let lines: Vec<String> = uses.map(line).collect();
+    std::fs::write(directory.path().join("in.ndjson"), lines.join("\n")).unwrap();
+    let idle = QUICK.replace(
+        "measure: survey.assessment, surveys: [mood], window: 90d, curve: { linear: { from: 0, to: 100 } }",
+        "measure: usage.days_since_last, curve: { linear: { from: 20, to: 0 } }",
+    );
+    std::fs::write(directory.path().join("idle.yaml"), idle).unwrap();
+    let end = (EventTime::from_millis(0) + Span::days(40)).to_string();
+    let found = |flags: &[&str]| {
+        let args = "compare --input in.ndjson --a idle.yaml --b idle.yaml --output json --as-of";
+        let args: Vec<&str> = args.split(' ').chain([&*end]).chain(flags.iter().copied()).collect();
+        let json = barometer(directory.path(), &args).stdout;
+        let outcome: serde_json::Value = serde_json::from_slice(&json).unwrap();
+        ["a", "b"].map(|card| outcome[card]["between_bands"].as_u64())
+    };
+    assert_eq!(found(&[]), [Some(0); 2]);
+    assert_eq!(found(&["--outage-guard", "off"]), [Some(1); 2]);
 }
 
 fn barometer(directory: &Path, args: &[&str]) -> Output {

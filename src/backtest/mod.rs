@@ -139,6 +139,11 @@ impl Backtest {
         }
     }
 
+    /// Has the engine watch for outages of whole sources.
+    pub fn with_outage_guard(self) -> Backtest {
+        Backtest { engine: self.engine.with_outage_guard(), ..self }
+    }
+
     /// Takes an event that was learnt of at `record_time`, which never goes back. Events of accounts
     /// that the truth does not know, or that were over by then, are counted and left out.
     pub fn take(&mut self, event: &Event<'_>, record_time: EventTime) {
@@ -208,6 +213,8 @@ impl Backtest {
         while let Some(verdict) = self.engine.poll_verdict() {
             self.note(&verdict);
         }
+        // That an outage is told is not the card's doing.
+        while self.engine.poll_operator_alert().is_some() {}
     }
 
     fn note(&mut self, verdict: &Verdict) {

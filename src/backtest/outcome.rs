@@ -8,7 +8,7 @@ use std::collections::{HashMap, HashSet};
 use serde::Serialize;
 
 use super::{Backtest, Episode, Life, Options};
-use crate::compare::{MONTH, per_100_accounts_month, share};
+use crate::compare::{MONTH, Watched, share};
 use crate::engine::scorecard::{AlertKind, UNKNOWN_BAND};
 use crate::engine::time::{EventTime, Span};
 use crate::engine::verdict::band_name;
@@ -61,7 +61,7 @@ pub struct Outcome {
     pub rules: Vec<RuleOutcome>,
     /// Changes of band, from and to `unknown` too.
     pub band_changes: u64,
-    /// The same per 100 accounts a month.
+    /// The same per 100 accounts a month; `null` where the history is too short to tell.
     pub band_changes_per_100_accounts_month: Option<f64>,
     /// Those from one band of the card to another.
     pub between_bands: u64,
@@ -101,7 +101,7 @@ pub struct RuleOutcome {
     pub kind: Kind,
     /// How often it fired.
     pub episodes: u64,
-    /// The same per 100 accounts a month.
+    /// The same per 100 accounts a month; `null` where the history is too short to tell.
     pub episodes_per_100_accounts_month: Option<f64>,
     /// Those of them whose horizon is known.
     pub judged: u64,
@@ -172,11 +172,12 @@ pub(super) fn outcome(run: &Backtest, to: EventTime) -> Outcome {
     let known_until = run.lives.iter().filter_map(latest).fold(to, EventTime::max);
     let judge = Judge { options: run.options, to, known_until };
     let months = |millis: i64| millis as f64 / MONTH.as_millis() as f64;
-    let watched = run.lives.iter().filter_map(|life| judge.watched(life));
-    let watched_millis: i64 = watched.map(|(from, to)| to.since(from).as_millis()).sum();
-    let account_months = months(watched_millis);
-    let base_rate = base_rate(&judge, &run.lives);
+    let times = run.lives.iter().filter_map(|life| judge.watched(life));
+    let watched_millis: i64 = times.map(|(from, to)| to.since(from).as_millis()).sum();
     let from = run.span.map(|(first, _)| first);
+    let span = from.map_or(Span::ZERO, |from| to.since(from));
+    let watched = Watched { span, account_months: months(watched_millis) };
+    let base_rate = base_rate(&judge, &run.lives);
     // Who left before the history began could not have been warned of by anything in it.
     let churners: Vec<&Life> = run
         .lives
@@ -189,8 +190,7 @@ pub(super) fn outcome(run: &Backtest, to: EventTime) -> Outcome {
     };
     let stays = |life: &Life| life.first.is_some() && judge.churned_at(life).is_none();
 
-    let context =
-        Context { run, judge: &judge, account_months, base_rate, churners: churners.len() };
+    let context = Context { run, judge: &judge, watched, base_rate, churners: churners.len() };
     let kind = |rule: usize| match run.card.alerts[rule].kind {
         AlertKind::Opportunity { .. } => Kind::Opportunity,
         AlertKind::Coverage { .. } => Kind::Coverage,
@@ -231,7 +231,7 @@ pub(super) fn outcome(run: &Backtest, to: EventTime) -> Outcome {
         accounts_unseen: run.lives.len() as u64 - accounts,
         accounts_without_truth: run.without_truth.len() as u64,
         records_after_end: run.records_after_end,
-        account_months,
+        account_months: watched.account_months,
         churners: churners.len() as u64,
         churners_reachable: churners.iter().filter(is_reachable).count() as u64,
         stayers: run.lives.iter().filter(|life| stays(life)).count() as u64,
@@ -240,10 +240,7 @@ pub(super) fn outcome(run: &Backtest, to: EventTime) -> Outcome {
         risk: context.rule("any risk rule", Kind::Risk, is_risk),
         rules: rules.collect(),
         band_changes: counts.band_changes,
-        band_changes_per_100_accounts_month: per_100_accounts_month(
-            counts.band_changes,
-            account_months,
-        ),
+        band_changes_per_100_accounts_month: watched.per_100_accounts_month(counts.band_changes),
         between_bands: counts.between_bands,
         reversed: counts.reversed,
         flap_rate: counts.flap_rate(),
@@ -273,7 +270,7 @@ fn base_rate(judge: &Judge, lives: &[Life]) -> Option<f64> {
 struct Context<'a> {
     run: &'a Backtest,
     judge: &'a Judge,
-    account_months: f64,
+    watched: Watched,
     base_rate: Option<f64>,
     churners: usize,
 }
@@ -303,7 +300,7 @@ impl Context<'_> {
             rule: name.to_owned(),
             kind,
             episodes,
-            episodes_per_100_accounts_month: per_100_accounts_month(episodes, self.account_months),
+            episodes_per_100_accounts_month: self.watched.per_100_accounts_month(episodes),
             judged,
             followed,
             precision,

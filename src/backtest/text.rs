@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use super::{Kind, Outcome, RuleOutcome};
+use crate::compare::WHY_NO_RATES;
 
 const INFALLIBLE: &str = "text in memory can always be written";
 
@@ -80,7 +81,7 @@ fn rules(out: &mut String, outcome: &Outcome) {
     writeln!(
         out,
         "followed: by a departure within {} days; churners: share that it fired for {} to {} days \
-         ahead\nof the {} who stayed {} had a risk alert\n",
+         ahead\nof the {} who stayed {} had a risk alert",
         outcome.horizon_days,
         outcome.lead_days,
         outcome.lead_at_most_days,
@@ -88,6 +89,10 @@ fn rules(out: &mut String, outcome: &Outcome) {
         outcome.stayers_alerted
     )
     .expect(INFALLIBLE);
+    if outcome.risk.episodes_per_100_accounts_month.is_none() {
+        writeln!(out, "{WHY_NO_RATES}").expect(INFALLIBLE);
+    }
+    out.push('\n');
 }
 
 fn bands(out: &mut String, outcome: &Outcome) {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{CliError, OutputFormat, read_feed, show_warnings};
+use super::{CliError, OutputFormat, Switch, read_feed, show_warnings};
 use crate::app;
 use crate::backtest::{self, Backtest, Options};
 use crate::config::ScorecardFile;
@@ -31,6 +31,9 @@ pub struct BacktestArgs {
     /// Task time to end at; later records are not taken. Default: the last record's
     #[arg(long, value_name = "INSTANT", value_parser = super::parse_instant)]
     as_of: Option<EventTime>,
+    /// Whether outages of whole sources are watched for, as `run` does
+    #[arg(long, value_enum, default_value_t = Switch::On, value_name = "on|off")]
+    outage_guard: Switch,
     /// What to print; `json` is one object
     #[arg(long, value_enum, default_value_t = OutputFormat::Text)]
     output: OutputFormat,
@@ -54,7 +57,10 @@ pub fn backtest(args: &BacktestArgs) -> Result<(), CliError> {
     let truth = backtest::read_truth(&name, &truth).map_err(CliError::failure)?;
 
     let feed = read_feed(&args.input)?;
-    let mut run = Backtest::new(card, truth, options);
+    let mut run = match args.outage_guard {
+        Switch::On => Backtest::new(card, truth, options).with_outage_guard(),
+        Switch::Off => Backtest::new(card, truth, options),
+    };
     let bad_records = super::each_event(&feed, args.as_of, "back-testing", |event, record_time| {
         run.take(event, record_time);
     });

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use clap::Args;
 
-use super::{CliError, OutputFormat, read_feed, show_warnings};
+use super::{CliError, OutputFormat, Switch, read_feed, show_warnings};
 use crate::app;
 use crate::compare::{self, Comparison};
 use crate::engine::scorecard::Scorecard;
@@ -26,6 +26,9 @@ pub struct CompareArgs {
     /// Task time to end at; later records are not taken. Default: the last record's
     #[arg(long, value_name = "INSTANT", value_parser = super::parse_instant)]
     as_of: Option<EventTime>,
+    /// Whether outages of whole sources are watched for, as `run` does
+    #[arg(long, value_enum, default_value_t = Switch::On, value_name = "on|off")]
+    outage_guard: Switch,
     /// With `--output text`: how many of the accounts that differ are listed
     #[arg(long, value_name = "N", default_value_t = 20)]
     accounts: usize,
@@ -42,7 +45,10 @@ pub fn compare(args: &CompareArgs) -> Result<(), CliError> {
         (Err(error), _) | (_, Err(error)) => return Err(CliError::Usage(error)),
     };
     let feed = read_feed(&args.input)?;
-    let mut comparison = Comparison::new(a, b);
+    let mut comparison = match args.outage_guard {
+        Switch::On => Comparison::new(a, b).with_outage_guard(),
+        Switch::Off => Comparison::new(a, b),
+    };
     let bad_records = super::each_event(&feed, args.as_of, "comparing", |event, record_time| {
         comparison.take(event, record_time);
     });

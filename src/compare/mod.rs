@@ -17,7 +17,7 @@ use crate::engine::scorecard::{Scorecard, UNKNOWN_BAND};
 use crate::engine::time::{EventTime, Span};
 use crate::engine::verdict::band_name;
 
-pub use tally::{Counts, FLAP_WITHIN, MONTH, Tally, per_100_accounts_month, share};
+pub use tally::{Counts, FLAP_WITHIN, MONTH, Tally, WHY_NO_RATES, Watched, share};
 pub use text::text;
 
 /// Two engines while the history goes through them.
@@ -68,9 +68,9 @@ pub struct CardOutcome {
     /// What it would have published.
     #[serde(flatten)]
     pub counts: Counts,
-    /// Changes of band per 100 accounts a month.
+    /// Changes of band per 100 accounts a month; `null` where the history is too short to tell.
     pub band_changes_per_100_accounts_month: Option<f64>,
-    /// Alerts that fired per 100 accounts a month.
+    /// Alerts that fired per 100 accounts a month; `null` like the one before.
     pub alerts_per_100_accounts_month: Option<f64>,
     /// Share of the changes between bands that were taken back within 14 days.
     pub flap_rate: Option<f64>,
@@ -120,6 +120,12 @@ impl Comparison {
         Comparison { sides: [Side::new(a), Side::new(b)], span: None, first_days_sum: 0.0 }
     }
 
+    /// Has both engines watch for outages of whole sources.
+    pub fn with_outage_guard(self) -> Comparison {
+        let guarded = |side: Side| Side { engine: side.engine.with_outage_guard(), ..side };
+        Comparison { sides: self.sides.map(guarded), ..self }
+    }
+
     /// Takes an event that was learnt of at `record_time`, which never goes back.
     pub fn take(&mut self, event: &Event<'_>, record_time: EventTime) {
         let (first, _) = self.span.unwrap_or((record_time, record_time));
@@ -149,7 +155,9 @@ impl Comparison {
         let account_days = to.map_or(0.0, |to| accounts as f64 * days(to)) - self.first_days_sum;
         let account_months = account_days * Span::DAY.as_millis() as f64 / MONTH.as_millis() as f64;
         let (matrix, different) = self.compare_bands();
-        let [a, b] = self.sides.map(|side| side.outcome(account_months));
+        let span = from.zip(to).map_or(Span::ZERO, |(from, to)| to.since(from));
+        let watched = Watched { span, account_months };
+        let [a, b] = self.sides.map(|side| side.outcome(watched));
         Outcome { accounts, from, to, account_months, a, b, matrix, different }
     }
 
@@ -198,6 +206,8 @@ impl Side {
         while let Some(verdict) = self.engine.poll_verdict() {
             self.tally.take(&verdict);
         }
+        // That an outage is told is no card's doing.
+        while self.engine.poll_operator_alert().is_some() {}
     }
 
     /// The card's bands, worst first, and `unknown`.
@@ -214,20 +224,15 @@ impl Side {
         (position, Judgement { band: band_name(&self.card, band).to_owned(), score })
     }
 
-    fn outcome(self, account_months: f64) -> CardOutcome {
+    fn outcome(self, watched: Watched) -> CardOutcome {
         let counts = self.tally.counts();
         CardOutcome {
             scorecard: self.card.id.clone(),
             scorecard_hash: self.card.hash.clone(),
             counts,
-            band_changes_per_100_accounts_month: per_100_accounts_month(
-                counts.band_changes,
-                account_months,
-            ),
-            alerts_per_100_accounts_month: per_100_accounts_month(
-                counts.alerts_fired,
-                account_months,
-            ),
+            band_changes_per_100_accounts_month: watched
+                .per_100_accounts_month(counts.band_changes),
+            alerts_per_100_accounts_month: watched.per_100_accounts_month(counts.alerts_fired),
             flap_rate: counts.flap_rate(),
         }
     }

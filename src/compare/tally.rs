@@ -43,9 +43,34 @@ pub fn share(part: u64, all: u64) -> Option<f64> {
     (all > 0).then(|| part as f64 / all as f64)
 }
 
-/// So many in so many account-months, per 100 accounts a month; `None` without any time.
-pub fn per_100_accounts_month(count: u64, account_months: f64) -> Option<f64> {
-    (account_months > 0.0).then(|| 100.0 * count as f64 / account_months)
+/// The time in which verdicts were counted.
+#[derive(Clone, Copy, Debug)]
+pub struct Watched {
+    /// From the first record to the end.
+    pub span: Span,
+    /// Sum over the accounts of the time in which each was watched, in [`MONTH`]s.
+    pub account_months: f64,
+}
+
+/// The shortest history that rates are made of. Use has a weekly rhythm, and every account's first
+/// band comes with its first records: a part of a week, taken for a month, would be made of those.
+const RATES_SPAN_MIN: Span = Span::days(7);
+/// The same for all accounts together: in less, one record by chance is more than one a month.
+const RATES_ACCOUNT_MONTHS_MIN: f64 = 1.0;
+
+/// What tables say where there is no rate.
+pub const WHY_NO_RATES: &str =
+    "no rate a month: that takes at least 7 days of history and one account-month";
+
+impl Watched {
+    /// So many in this time, per 100 accounts a month; `None` where the time is too short to tell.
+    pub fn per_100_accounts_month(self, count: u64) -> Option<f64> {
+        self.has_rates().then(|| 100.0 * count as f64 / self.account_months)
+    }
+
+    fn has_rates(self) -> bool {
+        self.span >= RATES_SPAN_MIN && self.account_months >= RATES_ACCOUNT_MONTHS_MIN
+    }
 }
 
 /// Counts verdicts in the order in which they were taken.

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::{CardOutcome, Judgement, Outcome};
+use super::{CardOutcome, Judgement, Outcome, WHY_NO_RATES};
 
 /// Widest name that a column is made for.
 const NAME_CHARS: usize = 28;
@@ -49,6 +49,9 @@ fn published(out: &mut String, a: &CardOutcome, b: &CardOutcome) {
     row("alerts fired", &|card| card.counts.alerts_fired.to_string());
     row("  per 100 accounts a month", &|card| rate(card.alerts_per_100_accounts_month));
     row("  escalated", &|card| card.counts.alerts_escalated.to_string());
+    if a.alerts_per_100_accounts_month.is_none() {
+        writeln!(out, "{WHY_NO_RATES}").expect(INFALLIBLE);
+    }
 }
 
 fn bands(out: &mut String, outcome: &Outcome) {

@@ -70,6 +70,11 @@ impl Timers {
         begun.or_else(|| self.later.first_key_value().map(|(slice, _)| slice_start(*slice)))
     }
 
+    /// Whether it is known at a glance that nothing is due at `now`.
+    pub fn is_quiet_at(&self, now: EventTime) -> bool {
+        now < self.quiet_until
+    }
+
     /// Takes the earliest entry if it is due at `now`.
     pub fn pop_due(&mut self, now: EventTime) -> Option<(EventTime, u32)> {
         if !self.begin_slices(now) {

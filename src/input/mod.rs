@@ -4,8 +4,9 @@
 //! of several files are merged. Memory: of a bare usage event the texts in it, of any other record its
 //! own bytes (a bare event's line and once more its account id; an envelope's key and payload without
 //! the envelope), plus 48 bytes a record, and while growing up to twice that in address space. Lines
-//! that come a little too late, as of producers side by side, are put in their place at once; a file
-//! in no order is sorted at the end, which needs another 24 bytes a record for as long as it runs.
+//! that come a little too late, as of producers side by side, are put in their place at once; where
+//! there are too many of them, all is sorted at the end: in stretches, or, of a file in no order at all,
+//! at one go, which needs another 24 bytes a record for as long as it runs.
 //!
 //! A bare usage event is decoded as its line is read, since the line has to be taken apart for its
 //! time anyway. Everything else, and whatever there is fault to find with, is decoded when its turn
@@ -43,6 +44,11 @@ const NO_PARTITION: i32 = -1;
 const OVERTAKEN_EACH: usize = 16;
 const OVERTAKEN_AT_ONCE: usize = 4_096;
 const OVERTAKEN_AT_FIRST: usize = 65_536;
+
+/// How many records are sorted together where too many are late: as many as a core's cache holds.
+const STRETCH: usize = 16_384;
+/// How many records may be sorted a second time for each there is. Past that the input is in no order.
+const SORTED_AGAIN_EACH: usize = 2;
 
 /// Reads inputs one after the other; [`FeedReader::finish`] puts their records in order.
 #[derive(Debug)]
@@ -167,10 +173,33 @@ impl FeedReader {
     pub fn finish(self) -> Feed {
         let mut feed = self.feed;
         if !self.in_order {
-            // Stable: what is equal stays in the order of files and lines.
-            feed.entries.sort_by_key(Entry::order);
+            sort(&mut feed.entries);
         }
         feed
+    }
+}
+
+/// Puts entries in order; what is equal stays in the order of files and lines. Lines that come late
+/// come minutes or hours late, hardly ever months: a stretch is put in order in the cache, and then
+/// together with those of the entries before it that it has to go among.
+fn sort(entries: &mut [Entry]) {
+    let mut sorted = 0;
+    let mut sorted_again = 0;
+    while sorted < entries.len() {
+        let end = entries.len().min(sorted + STRETCH);
+        entries[sorted..end].sort_by_key(Entry::order);
+        let first = entries[sorted].order();
+        let begin = entries[..sorted].partition_point(|known| known.order() <= first);
+        sorted_again += sorted - begin;
+        if sorted_again > SORTED_AGAIN_EACH * entries.len() {
+            entries.sort_by_key(Entry::order);
+            return;
+        }
+        if begin < sorted {
+            // Two rows, each in order, which the sort finds and merges.
+            entries[begin..end].sort_by_key(Entry::order);
+        }
+        sorted = end;
     }
 }
 
