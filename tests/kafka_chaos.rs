@@ -151,7 +151,12 @@ impl Story {
         let count: usize = self.faults.values().sum();
         let stretches = scene.commits.stretches();
         let commits: u64 = stretches.values().flatten().map(|stretch| stretch.commits).sum();
-        let hands: usize = stretches.values().map(|stretches| stretches.len() - 1).sum();
+        let hands: usize = stretches
+            .values()
+            .map(|stretches| {
+                stretches.windows(2).filter(|two| two[0].owner != two[1].owner).count()
+            })
+            .sum();
         println!("seed {}: {:.0?}", self.seed, scene.started.elapsed());
         println!("  {count} faults: {:?}", self.faults);
         println!("  {} processes killed, {} frozen", self.kills, self.frozen.len());

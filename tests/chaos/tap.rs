@@ -120,7 +120,7 @@ pub fn counter_of(record: &ReadRecord) -> String {
     counter.to_owned()
 }
 
-/// A stretch of commits of one partition number by one owner.
+/// Commits of one partition number by one owner, no two of them further apart than [`LULL_MS`].
 #[derive(Clone, Debug)]
 pub struct Stretch {
     pub owner: String,
@@ -129,6 +129,9 @@ pub struct Stretch {
     pub to_ms: i64,
     pub commits: u64,
 }
+
+/// A stretch that reached over a longer time would hide that nothing was committed in it.
+const LULL_MS: i64 = 500;
 
 /// Who has committed what, by the group's own topic: every committed offset there ever was.
 pub struct Commits {
@@ -175,7 +178,10 @@ impl Commits {
                 let mut state = lock(&state);
                 let stretches = state.entry(commit.partition).or_default();
                 let at_ms = commit.at_ms;
-                match stretches.last_mut().filter(|stretch| stretch.owner == note.owner) {
+                let goes_on = |stretch: &&mut Stretch| {
+                    stretch.owner == note.owner && at_ms - stretch.to_ms <= LULL_MS
+                };
+                match stretches.last_mut().filter(goes_on) {
                     Some(stretch) => {
                         (stretch.to_ms, stretch.commits) = (at_ms, stretch.commits + 1);
                     }
