@@ -197,9 +197,16 @@ impl Aggregate {
             self.profile = None;
             return Applied::Counted { first_moved: false, moved: StoreSet::ALL, left_out: false };
         }
-        let is_known = |ids: &IdRings| ids.contains(source, &event.event_id);
-        if !self.has_room(&event.body, plan, clocks, limits) && !is_known(&self.ids) {
-            return Applied::Refused;
+        if let Some(items) = &mut self.items
+            && !items.has_room(&event.body, limits)
+        {
+            if self.ids.contains(source, &event.event_id) {
+                return Applied::Duplicate;
+            }
+            items.sweep(plan, clocks);
+            if !items.has_room(&event.body, limits) {
+                return Applied::Refused;
+            }
         }
         if !self.ids.insert(source, &event.event_id) {
             return Applied::Duplicate;
@@ -250,16 +257,6 @@ impl Aggregate {
         } else {
             Applied::Counted { first_moved, moved, left_out }
         }
-    }
-
-    /// Whether an account has room for what the event brings.
-    fn has_room(&mut self, body: &Body<'_>, plan: &Plan, clocks: &Clocks, limits: &Limits) -> bool {
-        let Some(items) = &mut self.items else { return true };
-        if items.has_room(body, limits) {
-            return true;
-        }
-        items.sweep(plan, clocks);
-        items.has_room(body, limits)
     }
 
     /// The latest event of any source; `None` while a profile is known or anything is open: then the
