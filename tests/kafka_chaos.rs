@@ -48,7 +48,7 @@ const SHORT_BY_WALL: [Fault; 3] =
     [Fault::KilledForLong, Fault::TransactionCoordinatorKilled, Fault::BrokerKilled];
 
 #[test]
-#[ignore = "needs Kafka: tests/chaos.sh"]
+#[ignore = "needs Kafka: tests/all.sh"]
 fn whatever_dies_everything_is_said_once_as_if_nothing_had() {
     let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let (mut scene, story) = live_through("chaos", Time::Records, CARD, &SHORT_BY_RECORDS);
@@ -67,7 +67,7 @@ fn whatever_dies_everything_is_said_once_as_if_nothing_had() {
 }
 
 #[test]
-#[ignore = "needs Kafka: tests/chaos.sh"]
+#[ignore = "needs Kafka: tests/all.sh"]
 fn by_the_wall_clock_chains_hold_and_scores_end_up_right() {
     let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let card = card_of_seconds();
