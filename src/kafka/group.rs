@@ -10,6 +10,7 @@ use super::admin::TIMEOUT;
 use super::client::QuietContext;
 use super::config::KafkaSettings;
 use super::error::broker_error;
+use super::native::describe::errors_heard;
 use crate::broker::{BrokerError, ErrorClass};
 
 /// Asks after one topic and what the group has committed of it; joins nothing.
@@ -73,6 +74,13 @@ impl GroupProgress {
         let mut question = TopicPartitionList::new();
         question.add_partition(&self.topic, 0);
         let answer = self.consumer.committed_offsets(question, timeout);
+        // Who may not even ask who coordinates the group waits in vain, and is told beside it.
+        let refused = |(code, _): &(RDKafkaErrorCode, String)| {
+            *code == RDKafkaErrorCode::GroupAuthorizationFailed
+        };
+        if answer.is_err() && errors_heard(self.consumer.client()).iter().any(refused) {
+            return Err(RDKafkaErrorCode::GroupAuthorizationFailed);
+        }
         answer
             .map(drop)
             .map_err(|error| error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown))
