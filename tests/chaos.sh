@@ -32,5 +32,6 @@ while [ $# -gt 0 ]; do
 done
 
 tests/kafka/broker.sh resolve
+export BAROMETER_TEST_KAFKA_TOOL=$PWD/tests/kafka/tool.sh
 # shellcheck disable=SC2086  # no profile is no argument
 exec cargo test --locked $profile --test kafka_chaos -- --include-ignored --nocapture "$test"

@@ -103,6 +103,16 @@ impl Scene {
         // So many copies that one broker may be gone.
         let made = String::from_utf8_lossy(&output.stdout).matches("replication 3)").count();
         assert_eq!((BROKERS, made), (3, OUTPUTS.len() + INPUTS.len()));
+        // Record time flies here, and segments end by it: compaction would take profiles that have been
+        // replaced before anybody has read them, which the oracle has.
+        let never = format!("segment.ms={}", i64::MAX);
+        let accounts = setup.topic("accounts");
+        let alter = ["--alter", "--entity-type", "topics", "--entity-name", accounts];
+        kafka.tool(
+            "kafka.admin.ConfigCommand",
+            &[&alter[..], &["--add-config", &never]].concat(),
+            "",
+        );
 
         let oracle = Arc::new(Mutex::new(Oracle::new(card, setup.group())));
         let fleet = Fleet::new(seed, time);
