@@ -1,6 +1,7 @@
 //! The last ids of each source: an event seen before changes nothing.
 
 use std::hint::black_box;
+use std::ops::Range;
 
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -50,17 +51,14 @@ impl IdRings {
 
     /// Whether `id` is held.
     pub fn contains(&self, source: Source, id: &str) -> bool {
-        let start: usize = self.held[..source as usize].iter().map(|held| usize::from(*held)).sum();
-        let end = start + usize::from(self.held[source as usize]);
-        self.hashes[start..end].contains(&xxh3_64(id.as_bytes()))
+        self.hashes[self.place(source)].contains(&xxh3_64(id.as_bytes()))
     }
 
     /// Remembers `id`; `false` if it is held already (which does not refresh it).
     pub fn insert(&mut self, source: Source, id: &str) -> bool {
         let hash = xxh3_64(id.as_bytes());
+        let Range { start, end } = self.place(source);
         let source = source as usize;
-        let start: usize = self.held[..source].iter().map(|held| usize::from(*held)).sum();
-        let end = start + usize::from(self.held[source]);
         if self.hashes[start..end].contains(&hash) {
             return false;
         }
@@ -76,6 +74,13 @@ impl IdRings {
             *oldest = (*oldest + 1) % IDS_HELD as u8;
         }
         true
+    }
+
+    /// Where a source's hashes lie.
+    fn place(&self, source: Source) -> Range<usize> {
+        let source = source as usize;
+        let start: usize = self.held[..source].iter().map(|held| usize::from(*held)).sum();
+        start..start + usize::from(self.held[source])
     }
 
     /// How many ids are held.

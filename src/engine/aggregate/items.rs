@@ -111,7 +111,7 @@ impl<C: Change> Items<C> {
     /// Whether there is room for a status of the item `id`: for as many statuses as `statuses_max`,
     /// and unless the item is known, for as many items as `items_max`.
     pub fn has_room(&self, id: &str, items_max: usize, statuses_max: usize) -> bool {
-        // Nearly always there are so few that nothing has to be counted.
+        // Counted anew each time: taking the status looks through the items all the same.
         let statuses = || self.items.iter().map(|item| item.changes.len()).sum::<usize>();
         let is_known = || self.items.iter().any(|item| !item.forgotten && item.id == id);
         (self.items.len() < items_max || is_known()) && statuses() < statuses_max
