@@ -221,12 +221,28 @@ impl Pipeline {
             };
             self.task.absorb(source, records.into_iter().map(at_midnight), EventTime::MAX);
         }
-        // The clock jumps to midnight here, and what came before it has been written by then.
-        let evening = self.task.engine().now() + CHECKPOINT_INTERVAL;
-        self.task.note_time(evening);
+        // The clock jumps to midnight here.
+        self.write_what_is_due();
+        self.longest_turn(looks, unasked)
+    }
+
+    /// Accounts go over to other rules, and turns follow until nothing is left to do.
+    fn longest_turn_of_a_change(&mut self, rules: &Rules, looks: usize) -> Duration {
+        self.write_what_is_due();
+        self.task.change_rules(rules);
+        self.longest_turn(looks, looks.saturating_mul(2))
+    }
+
+    /// Writes what would have been written by the time that something happens to all accounts at once.
+    fn write_what_is_due(&mut self) {
+        let later = self.task.engine().now() + CHECKPOINT_INTERVAL;
+        self.task.note_time(later);
         while self.task.is_dirty() {
-            self.commit(evening, usize::MAX);
+            self.commit(later, usize::MAX);
         }
+    }
+
+    fn longest_turn(&mut self, looks: usize, unasked: usize) -> Duration {
         let mut longest = Duration::ZERO;
         loop {
             let started = Instant::now();
@@ -235,7 +251,8 @@ impl Pipeline {
             assert!(taken.is_ok(), "keys are where they belong");
             self.commit(now, unasked);
             longest = longest.max(started.elapsed());
-            if !self.task.has_open_deadlines() && !self.task.is_dirty() {
+            let goes_on = self.task.has_open_deadlines() || self.task.is_going_over();
+            if !goes_on && !self.task.is_dirty() {
                 return longest;
             }
         }
@@ -306,6 +323,31 @@ fn midnight(criterion: &mut Criterion) {
     group.finish();
 }
 
+/// How long a record may have to wait when the rules change for all accounts, and every one of them is
+/// judged anew and written: the longest turn, as for [`midnight`].
+fn rules(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("pipeline/100k/rules");
+    group.sampling_mode(SamplingMode::Flat).sample_size(10);
+    group.warm_up_time(Duration::from_secs(1)).measurement_time(Duration::from_secs(6));
+    // The same but for a comment is another scorecard.
+    let versions = [CARD.to_owned(), format!("{CARD}# changed\n")].map(|text| {
+        let parsed = Scorecard::parse("saas-default.yaml", &text);
+        Rules::one(Arc::new(parsed.expect("the default scorecard is a good one").scorecard))
+    });
+    let mut made: Option<(Pipeline, Traffic)> = None;
+    let mut next = versions.iter().rev().cycle();
+    for (name, looks) in [("all_at_once", usize::MAX), ("longest_turn", 1_000)] {
+        group.bench_function(name, |bencher| {
+            let (pipeline, _) = made.get_or_insert_with(loaded);
+            bencher.iter_custom(|changes| {
+                let rules = next.by_ref().take(changes as usize);
+                rules.map(|rules| pipeline.longest_turn_of_a_change(rules, looks)).sum()
+            });
+        });
+    }
+    group.finish();
+}
+
 /// Account after account that is heard of once, far beyond what the process holds: the time of each, and
 /// the most memory there was.
 fn flood(criterion: &mut Criterion) {
@@ -349,5 +391,5 @@ fn flood(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, throughput, midnight, flood);
+criterion_group!(benches, throughput, midnight, rules, flood);
 criterion_main!(benches);

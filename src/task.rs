@@ -465,7 +465,7 @@ impl<R: InputRecord> Task<R> {
         if noted.unshown {
             self.engine.touch_all();
         }
-        self.engine.change_rules(replay.rules);
+        self.engine.begin_rules(&replay.rules);
         self.collect_verdicts();
         let (positions, at) = replay.started;
         self.note_changes(positions, at, now);
@@ -596,8 +596,11 @@ impl<R: InputRecord> Task<R> {
         now: EventTime,
     ) -> Result<usize, RoutingError> {
         self.behind = self.feeds.iter().any(|feed| self.room(feed.source) == 0);
-        let mut looks = if self.behind { usize::MAX } else { looks };
         let (stood_at, stood_when) = (self.positions(), self.engine.now());
+        self.stirred |= self.engine.is_going_over();
+        // However much waits: each of these accounts is written because of it.
+        self.engine.go_over(&mut looks.clone());
+        let mut looks = if self.behind { usize::MAX } else { looks };
         // Looked up once: a worker's answer is about all its inputs.
         let own_ends: Vec<Option<End>> = self.feeds.iter().map(|f| self.end_of(f, ends)).collect();
         for (feed, end) in self.feeds.iter_mut().zip(&own_ends) {
@@ -613,9 +616,14 @@ impl<R: InputRecord> Task<R> {
         };
         let accounts = self.share.reserve(waiting.min(budget));
         self.engine.set_room(Room { accounts, evictions });
+        // What lies after it has to wait until all accounts have gone over.
+        let until = self.engine.to_go_over_by();
         while taken < budget {
             let Some(index) = self.next_feed(&own_ends, ends.asked_at) else { break };
             let feed = &mut self.feeds[index];
+            if feed.buffer.front().is_some_and(|(_, time)| *time >= until) {
+                break;
+            }
             let source = feed.source;
             if feed.warmed == 0 {
                 feed.warmed = WARM_UP_MAX.min(feed.buffer.len());
@@ -633,7 +641,8 @@ impl<R: InputRecord> Task<R> {
         if self.settings.task_time == TaskTime::Wall && self.is_caught_up(&own_ends) {
             // Silence changes scores long before it changes a band.
             self.stirred |= self.engine.next_deadline().is_some_and(|at| at <= ends.asked_at);
-            self.engine.advance_within(ends.asked_at, &mut looks);
+            let now = ends.asked_at.min(until - Span::from_millis(1));
+            self.engine.advance_within(now, &mut looks);
         } else if self.has_open_deadlines() {
             self.stirred = true;
             self.engine.advance_within(self.engine.now(), &mut looks);
@@ -649,14 +658,16 @@ impl<R: InputRecord> Task<R> {
         self.engine.handled_to() < self.engine.now()
     }
 
-    /// Goes over to other rules; what changes with them goes out with the next commit.
-    /// `now` is wall time.
-    pub fn change_rules(&mut self, rules: Arc<Rules>, now: EventTime) {
-        let (positions, at) = (self.positions(), self.engine.now());
-        self.engine.change_rules(rules);
-        self.collect_verdicts();
-        self.note_changes(positions, at, now);
+    /// Begins to go over to other rules. The accounts follow with the next turns, so that no commit has
+    /// to hold all of them.
+    pub fn change_rules(&mut self, rules: &Rules) {
+        self.engine.begin_rules(rules);
         self.stirred = true;
+    }
+
+    /// Whether there may be accounts that have yet to go over to the rules in force.
+    pub fn is_going_over(&self) -> bool {
+        self.engine.is_going_over()
     }
 
     /// Takes note of the wall time: a report that was held back may be due by now.
@@ -1092,7 +1103,7 @@ impl<R: InputRecord> Task<R> {
         if marker.task_state.iter().all(|(name, _)| name != BEGINNINGS_WRITTEN) {
             marker.task_state.push((BEGINNINGS_WRITTEN.to_owned(), Vec::new()));
         }
-        let cards = self.engine.rules().cards().map(|card| card.hash.clone()).collect();
+        let cards = self.engine.rules().cards_in_force().map(|card| card.hash.clone()).collect();
         marker.judge_by(cards, now);
         marker.positions = positions;
         marker.positions_at = at.as_millis();

@@ -290,18 +290,19 @@ impl<B: Broker> Worker<B> {
         (self.rules_version, self.rules_unsure) = (version, false);
         let rules = self.shared.rules.rules();
         for (partition, Assigned { task, counted }) in &mut self.tasks {
-            if task.is_replaying() {
-                // It goes over to the rules that were in force when its state was asked for.
+            if task.is_replaying() || task.is_going_over() {
+                // It goes over to the rules that were in force when its state was asked for, or is
+                // not done with those before.
                 self.rules_unsure = true;
                 continue;
             }
             let old = Arc::clone(task.engine().rules());
-            if Arc::ptr_eq(&old, &rules) {
+            if old.says_the_same_as(&rules) {
                 continue;
             }
             self.shared.metrics.drop_accounts(&old, counted);
             (counted.cards, counted.out) = (Vec::new(), [false; 5]);
-            task.change_rules(Arc::clone(&rules), self.shared.clock.now());
+            task.change_rules(&rules);
             info!(worker = self.number, partition, "task judges by other rules");
         }
     }
@@ -311,7 +312,8 @@ impl<B: Broker> Worker<B> {
         if self.arriving.front().is_some_and(|arriving| arriving.restore.is_some()) {
             return Duration::ZERO;
         }
-        if self.tasks.values().any(|assigned| assigned.task.has_open_deadlines()) {
+        let has_work = |task: &Task<_>| task.has_open_deadlines() || task.is_going_over();
+        if self.tasks.values().any(|assigned| has_work(&assigned.task)) {
             return Duration::ZERO;
         }
         if self.is_dirty() { Duration::from_millis(10) } else { NAP }
@@ -740,7 +742,12 @@ impl<B: Broker> Worker<B> {
                 }
             }
             let now = self.shared.clock.now();
+            let was_going_over = task.is_going_over();
             taken += task.work(ends, &self.shared.routing, TURN_RECORDS, looks, now)?;
+            if was_going_over && !task.is_going_over() {
+                let partition = task.partition();
+                info!(worker = self.number, partition, "all accounts have gone over to the rules");
+            }
             task.note_time(now);
             for (source, reason) in task.drain_rejected() {
                 self.shared.metrics.add_rejected(source, reason);

@@ -232,7 +232,7 @@ impl Lives {
             }
         }
         self.engine.thaw(handled_to, now, EventTime::from_millis(0));
-        self.engine.change_rules(rules);
+        self.engine.change_rules(&rules);
         self.listen();
     }
 
@@ -386,7 +386,7 @@ fn a_crash_into_other_rules_is_a_change_of_rules() {
             crashing.feed(arrival);
             crashing.commit(|| choices.next().is_some_and(|byte| byte % 3 == 0));
         }
-        steady.engine.change_rules(Arc::clone(&rules));
+        steady.engine.change_rules(&rules);
         steady.listen();
         crashing.crash_into(rules);
         same("reports after the change", &steady.reports(), &crashing.reports())?;
@@ -399,6 +399,55 @@ fn a_crash_into_other_rules_is_a_change_of_rules() {
             steady.advance_to(end + span);
             crashing.advance_to(end + span);
             same("reports", &steady.reports(), &crashing.reports())?;
+        }
+        same("verdicts", &steady.said, &crashing.said)
+    });
+}
+
+/// In the middle of a change of rules: whoever has gone over by then has gone over once and for all.
+#[test]
+fn a_crash_changes_nothing_of_accounts_that_have_gone_over_to_other_rules() {
+    check(1_500, (cases(50), cases(1)), |(case, after)| {
+        let (mut steady, mut crashing) = (Lives::new(case), Lives::new(case));
+        let rules = changed(&with_alerts(after));
+        let mut choices = case.choices.iter().cycle().map(|byte| usize::from(*byte));
+        let mut choice = || choices.next().unwrap_or(0);
+        let (third, rest) = (case.arrivals.len() / 3, case.arrivals.len() * 2 / 3);
+        for arrival in &case.arrivals[..third] {
+            steady.feed(arrival);
+            crashing.feed(arrival);
+        }
+        steady.engine.change_rules(&rules);
+        crashing.engine.begin_rules(&rules);
+        for arrival in &case.arrivals[third..rest] {
+            steady.feed(arrival);
+            crashing.feed_after(arrival, choice() % 3);
+        }
+        crashing.engine.go_over(&mut (choice() % 4));
+        steady.listen();
+        crashing.listen();
+        crashing.commit(|| choice() % 3 == 0);
+        let card = rules.cards().next().expect("one card");
+        let mut over = crashing.reports();
+        over.retain(|_, report| report["scorecard_hash"] == card.hash);
+        crashing.crash_into(Arc::clone(&rules));
+        for arrival in &case.arrivals[rest..] {
+            steady.feed(arrival);
+            crashing.feed(arrival);
+        }
+        let end = case.arrivals.last().map_or(0, |arrival| arrival.record_time_ms);
+        for span in [0, HOUR_MS, DAY_MS, 35 * DAY_MS, 130 * DAY_MS] {
+            steady.advance_to(end + span);
+            crashing.advance_to(end + span);
+            let reports = [&mut steady, &mut crashing].map(|lives| {
+                let mut reports = lives.reports();
+                reports.retain(|account_id, _| over.contains_key(account_id));
+                reports
+            });
+            same("reports", &reports[0], &reports[1])?;
+        }
+        for lives in [&mut steady, &mut crashing] {
+            lives.said.retain(|account_id, _| over.contains_key(account_id));
         }
         same("verdicts", &steady.said, &crashing.said)
     });

@@ -5,22 +5,31 @@
 //! must be the same, and it may be without one only as long as a window fills.
 
 mod histories;
+mod task_bench;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use barometer::broker::{OutputRecord, OutputTopic};
+use barometer::capacity::Capacity;
 use barometer::engine::Engine;
 use barometer::engine::event::{DecodeLimits, Source, decode};
+use barometer::engine::limits::Limits;
 use barometer::engine::record;
 use barometer::engine::report::Snapshot;
 use barometer::engine::rules::Rules;
 use barometer::engine::score::MeasureStatus;
-use barometer::engine::scorecard::{MeasureKind, Scorecard, profile_condition};
+use barometer::engine::scorecard::{Condition, MeasureKind, Scorecard, profile_condition};
+use barometer::engine::stats::CardStats;
 use barometer::engine::time::{EventTime, Span};
 use barometer::engine::verdict::{AlertChange, Cause, Decision, Verdict};
 use barometer::engine::yaml::{Field, Log, Node};
 
+use barometer::task::TaskTime;
 use histories::harness::check;
-use histories::{Arrival, Case, cases};
+use histories::{Arrival, Case, cases, cases_with_outages};
+use serde_json::Value;
+use task_bench::{Bench, SOURCES, hour};
 
 fn card(yaml: &str) -> Arc<Scorecard> {
     let parsed = Scorecard::parse("card.yaml", yaml).unwrap_or_else(|problems| {
@@ -30,9 +39,20 @@ fn card(yaml: &str) -> Arc<Scorecard> {
     Arc::new(parsed.scorecard)
 }
 
+fn is_gold() -> Condition {
+    let log = Log::new("settings");
+    let node = Node::parse(&log, 0, "{ profile: tier, is: gold }").unwrap();
+    profile_condition(&Field::root(&node, &log)).unwrap()
+}
+
 fn feed(engine: &mut Engine, arrival: &Arrival) {
+    feed_within(engine, arrival, &mut usize::MAX.clone());
+}
+
+/// The same, with at most `looks` of the deadlines before it handled first.
+fn feed_within(engine: &mut Engine, arrival: &Arrival, looks: &mut usize) {
     let record_time = EventTime::from_millis(arrival.record_time_ms);
-    engine.advance_to(record_time);
+    engine.advance_within(record_time, looks);
     let json = arrival.json();
     let key = Some(arrival.account_id.as_bytes());
     let limits = DecodeLimits::default();
@@ -82,7 +102,7 @@ fn changed_rules_read_what_they_would_have_read(before: &Case, after: &Case) -> 
         feed(&mut steady, arrival);
         last = EventTime::from_millis(arrival.record_time_ms);
         if index == change_at {
-            changed.change_rules(Arc::new(Rules::one(Arc::clone(&new))));
+            changed.change_rules(&Rules::one(Arc::clone(&new)));
         }
         if index >= change_at && again.next().is_some_and(|byte| byte % 3 == 0) {
             compare(&mut changed, &mut steady, false)?;
@@ -108,8 +128,7 @@ fn compare(changed: &mut Engine, steady: &mut Engine, all_filled: bool) -> Resul
 
 /// Every verdict goes on where the one before it ended, across the change as well.
 fn chains(engine: &mut Engine) -> Result<(), String> {
-    let mut last: std::collections::HashMap<String, (u64, Option<f64>, String)> =
-        Default::default();
+    let mut last: BTreeMap<String, (u64, Option<f64>, String)> = BTreeMap::new();
     while let Some(verdict) = engine.poll_verdict() {
         let known = last.entry(verdict.account_id.to_string()).or_default();
         if verdict.sequence != known.0 + 1 {
@@ -153,7 +172,7 @@ fn rules_that_say_the_same_change_nothing() {
         for arrival in &case.arrivals {
             feed(&mut changed, arrival);
             feed(&mut steady, arrival);
-            changed.change_rules(rules());
+            changed.change_rules(&rules());
         }
         let verdicts = |engine: &mut Engine| -> Vec<String> {
             std::iter::from_fn(|| engine.poll_verdict())
@@ -233,7 +252,7 @@ fn a_change_of_rules_is_told_as_one_and_pages_nobody() {
     story.users(0, 8);
     story.engine.advance_to(story.start + Span::days(2));
     story.verdicts();
-    story.engine.change_rules(Arc::new(Rules::one(card(&strict()))));
+    story.engine.change_rules(&Rules::one(card(&strict())));
     let verdicts = story.verdicts();
     let [verdict] = &verdicts[..] else { panic!("{verdicts:#?}") };
     assert_eq!(verdict.cause, Cause::Rules);
@@ -259,7 +278,7 @@ fn an_alert_whose_rule_is_gone_is_resolved_and_a_band_that_is_gone_is_left() {
     let mut story = Story::new(Rules::one(card(USERS)));
     story.users(0, 2);
     story.verdicts();
-    story.engine.change_rules(Arc::new(Rules::one(card(&strict()))));
+    story.engine.change_rules(&Rules::one(card(&strict())));
     let verdicts = story.verdicts();
     let [band, alert] = &verdicts[..] else { panic!("{verdicts:#?}") };
     assert_eq!(band.left.as_deref(), Some("red"));
@@ -271,10 +290,7 @@ fn an_alert_whose_rule_is_gone_is_resolved_and_a_band_that_is_gone_is_left() {
 
 #[test]
 fn a_profile_chooses_the_scorecard() {
-    let log = Log::new("settings");
-    let node = Node::parse(&log, 0, "{ profile: tier, is: gold }").unwrap();
-    let gold = profile_condition(&Field::root(&node, &log)).unwrap();
-    let rules = Rules::selecting(vec![(gold, card(&strict()))], card(USERS));
+    let rules = Rules::selecting(vec![(is_gold(), card(&strict()))], card(USERS));
     let mut story = Story::new(rules);
     story.users(0, 8);
     let judged_by = |story: &mut Story| {
@@ -297,7 +313,7 @@ fn a_measure_without_a_past_warms_up_until_its_window_has_filled() {
     let mut story = Story::new(Rules::one(card(USERS)));
     story.users(0, 8);
     story.engine.advance_to(story.start + Span::days(3));
-    story.engine.change_rules(Arc::new(Rules::one(card(&wide))));
+    story.engine.change_rules(&Rules::one(card(&wide)));
     let status = |story: &mut Story, days: i64| {
         story.engine.advance_to(story.start + Span::days(days));
         story.engine.snapshot("acme").unwrap().measures[0].status()
@@ -312,10 +328,7 @@ fn a_measure_without_a_past_warms_up_until_its_window_has_filled() {
 }
 
 fn reports_change_no_verdict(before: &Case, after: &Case) -> Result<(), String> {
-    let log = Log::new("settings");
-    let node = Node::parse(&log, 0, "{ profile: tier, is: gold }").unwrap();
-    let gold = profile_condition(&Field::root(&node, &log)).unwrap();
-    let rules = Rules::selecting(vec![(gold, card(&after.card))], card(&before.card));
+    let rules = Rules::selecting(vec![(is_gold(), card(&after.card))], card(&before.card));
     let rules = Arc::new(rules);
     let mut asked = Engine::with_rules(Arc::clone(&rules), EventTime::MIN);
     let mut left_alone = Engine::with_rules(rules, EventTime::MIN);
@@ -341,4 +354,200 @@ fn reports_change_no_verdict(before: &Case, after: &Case) -> Result<(), String> 
 #[test]
 fn a_report_in_between_changes_no_verdict() {
     check(400, (cases(60), cases(1)), |(before, after)| reports_change_no_verdict(before, after));
+}
+
+/// One engine goes over to other rules at once, another one account by account, with events, deadlines
+/// and questions in between.
+fn goes_over_in_slices(before: &Case, after: &Case, guarded: bool) -> Result<(), String> {
+    let (old, new) = (card(&before.card), card(&with_horizon_of(&after.card, &before.card)));
+    let rules = Rules::selecting(vec![(is_gold(), Arc::clone(&old))], Arc::clone(&new));
+    let engine = || match Engine::new(Arc::clone(&old), EventTime::MIN) {
+        engine if guarded => engine.with_outage_guard(),
+        engine => engine,
+    };
+    let (mut at_once, mut in_slices) = (engine(), engine());
+    let mut choices = before.choices.iter().cycle().map(|byte| usize::from(*byte));
+    let mut choice = || choices.next().unwrap_or(0);
+    let change_at = [choice() % before.arrivals.len(), before.arrivals.len() * 3 / 4];
+    let mut said = [BTreeMap::new(), BTreeMap::new()];
+    for (index, arrival) in before.arrivals.iter().enumerate() {
+        feed(&mut at_once, arrival);
+        let mut looks = if choice() % 2 == 0 { choice() % 3 } else { usize::MAX };
+        feed_within(&mut in_slices, arrival, &mut looks);
+        if choice() % 5 == 0 {
+            in_slices.snapshot(&arrival.account_id);
+        }
+        in_slices.go_over(&mut (choice() % 3));
+        if let Some(place) = change_at.iter().position(|at| *at == index) {
+            let back = Rules::one(Arc::clone(&old));
+            let rules = if place == 0 { &rules } else { &back };
+            at_once.change_rules(rules);
+            in_slices.begin_rules(rules);
+        }
+        listen(&mut at_once, &mut said[0]);
+        listen(&mut in_slices, &mut said[1]);
+    }
+    let end = before.arrivals.last().map_or(0, |arrival| arrival.record_time_ms);
+    let end = EventTime::from_millis(end) + Span::days(40);
+    at_once.advance_to(end);
+    in_slices.go_over(&mut usize::MAX.clone());
+    in_slices.advance_to(end);
+    if in_slices.is_going_over() {
+        return Err("some account has not gone over".to_owned());
+    }
+    listen(&mut at_once, &mut said[0]);
+    listen(&mut in_slices, &mut said[1]);
+    if said[0] != said[1] {
+        return Err(format!("at once:\n{:#?}\nin slices:\n{:#?}", said[0], said[1]));
+    }
+    let (one, other) = (standing(&at_once), standing(&in_slices));
+    if one != other {
+        return Err(format!("at once: {one:?}\nin slices: {other:?}"));
+    }
+    let ids: Vec<String> = at_once.account_ids().map(str::to_owned).collect();
+    for id in ids {
+        let report = |engine: &mut Engine| {
+            serde_json::to_string(&engine.snapshot(&id).unwrap().report()).unwrap()
+        };
+        let (one, other) = (report(&mut at_once), report(&mut in_slices));
+        if one != other {
+            return Err(format!("at once: {one}\nin slices: {other}"));
+        }
+    }
+    Ok(())
+}
+
+/// By card: how many accounts are in each band, and for how many each alert fires.
+fn standing(engine: &Engine) -> Vec<(Vec<u64>, Vec<u64>)> {
+    let firing = |card: &CardStats| card.alerts.iter().map(|alert| alert.firing).collect();
+    let cards = engine.stats().cards.iter();
+    cards.map(|card| (card.accounts_by_band.clone(), firing(card))).collect()
+}
+
+/// What an engine has said of each account.
+fn listen(engine: &mut Engine, said: &mut BTreeMap<String, Vec<String>>) {
+    while let Some(verdict) = engine.poll_verdict() {
+        let payload = record::encode(&verdict, "/test").payload;
+        let payload = String::from_utf8(payload).expect("JSON");
+        said.entry(verdict.account_id.to_string()).or_default().push(payload);
+    }
+}
+
+#[test]
+fn a_change_of_rules_in_slices_tells_each_account_what_one_at_once_does() {
+    check(600, (cases(60), cases(2)), |(before, after)| goes_over_in_slices(before, after, false));
+}
+
+#[test]
+fn a_change_of_rules_in_slices_tells_the_same_through_outages() {
+    check(15, (cases_with_outages(), cases(2)), |(before, after)| {
+        goes_over_in_slices(before, after, true)
+    });
+}
+
+/// One use is enough for green by the first card, and not by the second.
+const ONE_USE: &str = "
+scorecard: one-use
+dimensions:
+  - { id: use, measures: [{ id: events, measure: usage.events, window: 7d, curve: { linear: { from: 0, to: 1 } } }] }
+bands: [{ name: red, up_to: 50 }, { name: green, up_to: 100 }]
+anti_flap: { margin: 0, dwell: { worse: 0s, better: 0s } }
+";
+
+fn four_uses() -> Rules {
+    Rules::one(card(&ONE_USE.replace("to: 1 }", "to: 4 }")))
+}
+
+/// A task whose accounts have all been used once and are green; nothing is left to be written.
+fn green_fleet(accounts: usize, outage_guard: bool) -> (Bench, Vec<OutputRecord>) {
+    let mut bench = Bench::new(ONE_USE, TaskTime::Wall, Limits::NONE, Capacity::endless());
+    if outage_guard {
+        bench.watch_for_outages();
+    }
+    bench.fleet(accounts);
+    for source in SOURCES {
+        bench.reach_end(source, hour(0));
+    }
+    bench.work(hour(0));
+    bench.task.write_all();
+    let mut written = Vec::new();
+    while bench.task.is_dirty() {
+        written.extend(bench.commit(hour(0)));
+    }
+    (bench, written)
+}
+
+/// Who went to red because of the rules, and when.
+fn gone_red(outputs: &[OutputRecord]) -> Vec<(String, String)> {
+    let events = outputs.iter().filter(|record| record.topic == OutputTopic::Events);
+    let bodies = events.map(|record| serde_json::from_slice(record.value.as_ref().unwrap()));
+    let bodies = bodies.map(|body: Result<Value, _>| body.expect("JSON"));
+    let red = bodies.filter(|body| body["cause"] == "rules" && body["to"] == "red");
+    let text = |value: &Value| value.as_str().expect("a string").to_owned();
+    red.map(|body| (text(&body["account_id"]), text(&body["entered_at"]))).collect()
+}
+
+#[test]
+fn a_change_of_rules_is_spread_over_commits_and_an_event_s_own_account_comes_first() {
+    let (mut bench, _) = green_fleet(500, false);
+    bench.task.change_rules(&four_uses());
+    let event = bench.usage("a499", hour(0) + Span::SECOND);
+    bench.fetch(Source::Usage, &[event], hour(0) + Span::SECOND);
+    let mut now = hour(0) + Span::SECOND;
+    let mut red = Vec::new();
+    while bench.task.is_going_over() {
+        bench.work_with(now, 20);
+        let told = gone_red(&bench.commit(now));
+        assert!(told.len() <= 21, "a commit has a turn's work in it, not all: {}", told.len());
+        if red.is_empty() {
+            assert!(told.iter().any(|(account, _)| account == "a499"), "{told:?}");
+        }
+        red.extend(told);
+        now = now + Span::SECOND;
+    }
+    // However long it took: all of them when the rules changed.
+    let at_change = hour(0).to_string();
+    assert!(red.iter().all(|(_, at)| *at == at_change), "{red:?}");
+    let accounts: BTreeSet<String> = red.iter().map(|(account, _)| account.clone()).collect();
+    assert_eq!((red.len(), accounts.len()), (500, 500));
+}
+
+#[test]
+fn no_outage_is_looked_for_before_all_accounts_have_gone_over() {
+    let (mut bench, _) = green_fleet(100, true);
+    bench.task.change_rules(&four_uses());
+    let mut red = Vec::new();
+    let event = bench.usage("a1", hour(3));
+    bench.fetch(Source::Usage, &[event], hour(3));
+    while bench.task.is_going_over() {
+        let taken = bench.work_with(hour(3), 7);
+        let told = gone_red(&bench.commit(hour(3)));
+        assert!(told.len() <= 7, "{}", told.len());
+        red.extend(told);
+        if bench.task.is_going_over() {
+            assert_eq!((taken, bench.now() < hour(1)), (0, true), "at {}", bench.now());
+        }
+    }
+    bench.work_with(hour(3), 7);
+    assert_eq!((red.len(), bench.now()), (100, hour(3)));
+}
+
+#[test]
+fn a_crash_amid_a_change_of_rules_has_each_account_go_over_once() {
+    let (mut bench, mut written) = green_fleet(300, false);
+    bench.rules = Arc::new(four_uses());
+    bench.task.change_rules(&four_uses());
+    bench.work_with(hour(0), 100);
+    written.extend(bench.commit(hour(0)));
+    // This never got out.
+    bench.work_with(hour(0), 50);
+    bench.crash(&written);
+    assert!(bench.task.is_going_over());
+    while bench.task.is_going_over() {
+        bench.work_with(hour(0), 100);
+        written.extend(bench.commit(hour(0)));
+    }
+    let red: Vec<String> = gone_red(&written).into_iter().map(|(account, _)| account).collect();
+    let accounts: BTreeSet<&String> = red.iter().collect();
+    assert_eq!((red.len(), accounts.len()), (300, 300));
 }

@@ -60,6 +60,8 @@ const EVICTION_SAMPLE: usize = 32;
 #[derive(Debug)]
 pub struct Engine {
     rules: Arc<Rules>,
+    /// While there are accounts that have yet to go over to the rules in force.
+    rules_change: Option<RulesChange>,
     /// Verdicts of task times before this are taken in silence.
     publish_from: EventTime,
     limits: Limits,
@@ -100,10 +102,20 @@ pub struct Engine {
     warmed: bool,
 }
 
+/// A change of rules that has not reached every account.
+#[derive(Debug)]
+struct RulesChange {
+    /// Its task time.
+    at: EventTime,
+    /// The first slot that has not had its turn.
+    next: u32,
+}
+
 #[derive(Debug)]
 struct Account {
     id: CompactString,
-    /// Which of the rules' cards judges it.
+    /// Which of the rules' cards judges it; one that is not in force until a change of rules has
+    /// reached the account.
     set: u32,
     aggregate: Aggregate,
     /// One per measure of the card. Measures that are only watched are read for reports, not here.
@@ -210,6 +222,7 @@ impl Engine {
         Engine {
             stats: Stats { cards: no_card_stats(&rules), ..Stats::default() },
             rules,
+            rules_change: None,
             publish_from,
             limits: Limits::NONE,
             room: Room::ENDLESS,
@@ -257,22 +270,92 @@ impl Engine {
 
     /// Judges every account by other rules from now on. Accounts whose card says the same as before
     /// notice nothing; the others are judged at once, and what changes is put down to the rules.
-    pub fn change_rules(&mut self, rules: Arc<Rules>) {
-        self.settle();
-        let old = std::mem::replace(&mut self.rules, rules);
-        self.stats.cards = no_card_stats(&self.rules);
+    pub fn change_rules(&mut self, rules: &Rules) {
+        self.begin_rules(rules);
+        self.go_over(&mut usize::MAX.clone());
+    }
+
+    /// The same, but the accounts are left to [`Engine::go_over`]: each is told the same, at the same
+    /// task time, only not all in one row. One that something becomes of goes over before that.
+    pub fn begin_rules(&mut self, rules: &Rules) {
+        self.go_over(&mut usize::MAX.clone());
+        let old = Arc::clone(&self.rules);
+        let says_the_same =
+            |one: usize, other: usize| old.sets()[one].card.hash == rules.sets()[other].card.hash;
+        // Where the old cards stand among the new ones, as far as an account is judged by them.
+        let mut former: Vec<Option<usize>> = vec![None; old.sets().len()];
+        let mut kept: Vec<RuleSet> = Vec::new();
         for slot in self.taken_slots() {
             let account = &mut self.accounts[slot as usize];
-            let before = &old.sets()[account.set as usize];
-            let chosen = self.rules.choose(account.aggregate.profile());
-            account.set = chosen as u32;
-            let card = &self.rules.sets()[chosen].card;
-            if before.card.hash == card.hash {
-                let stats = &mut self.stats.cards[chosen];
-                stats.note_account(account.band.current(), account.firing_set());
+            let before = account.set as usize;
+            let chosen = rules.choose(account.aggregate.profile());
+            let set = if says_the_same(before, chosen) {
+                chosen
             } else {
-                self.change_card(slot, before);
+                *former[before].get_or_insert_with(|| {
+                    kept.push(old.sets()[before].clone());
+                    rules.sets().len() + kept.len() - 1
+                })
+            };
+            account.set = set as u32;
+        }
+        if !kept.is_empty() {
+            self.rules_change = Some(RulesChange { at: self.now, next: 0 });
+        }
+        self.rules = Arc::new(rules.with_former(kept));
+        self.count_accounts();
+    }
+
+    /// Takes up to `looks` accounts over to the rules in force, which counts down.
+    pub fn go_over(&mut self, looks: &mut usize) {
+        while let Some(change) = &mut self.rules_change {
+            let slot = change.next;
+            if slot as usize >= self.accounts.len() {
+                self.rules_change = None;
+            } else if *looks == 0 {
+                return;
+            } else {
+                change.next += 1;
+                if self.has_to_go_over(slot) {
+                    *looks -= 1;
+                    self.go_over_to_chosen(slot);
+                }
             }
+        }
+    }
+
+    /// Whether there may be accounts that have yet to go over to the rules in force.
+    pub fn is_going_over(&self) -> bool {
+        self.rules_change.is_some()
+    }
+
+    /// The first task time at which all accounts have to have gone over to the rules in force: what is
+    /// found out there of outages is about all of them. `MAX` if they have, or nobody looks for outages.
+    pub fn to_go_over_by(&self) -> EventTime {
+        match (&self.rules_change, &self.guard) {
+            (Some(_), Some(guard)) => guard.next_look(self.now, self.publish_from),
+            _ => EventTime::MAX,
+        }
+    }
+
+    fn has_to_go_over(&self, slot: u32) -> bool {
+        self.rules_change.is_some()
+            && self.accounts[slot as usize].set as usize >= self.rules.in_force()
+    }
+
+    /// Takes an account over to the rules in force, at the time of their change and with everything
+    /// told that it had yet to be told by then.
+    fn go_over_to_chosen(&mut self, slot: u32) {
+        let Some(RulesChange { at, .. }) = self.rules_change else { return };
+        while self.accounts[slot as usize].deadline <= at {
+            self.look_at(slot, self.accounts[slot as usize].deadline);
+            self.wake(slot);
+        }
+        if !self.accounts[slot as usize].id.is_empty() {
+            self.choose_card(slot, at);
+            // By the new rules something may have been due since.
+            let open = self.accounts[slot as usize].deadline;
+            self.settled = self.settled.min(open - Span::from_millis(1));
         }
     }
 
@@ -315,7 +398,8 @@ impl Engine {
     /// The same, with at most `looks` accounts looked at, which counts down. The deadlines that are
     /// left open are handled by later calls, at their own times all the same, and an account's own
     /// before anything else becomes of it: each account is told the same, only not all in one row.
-    /// Nothing is left open across the end of an hour for which outages are watched.
+    /// Nothing is left open across the end of an hour for which outages are watched, a change of rules
+    /// neither.
     pub fn advance_within(&mut self, now: EventTime, looks: &mut usize) {
         while let Some(guard) = &self.guard {
             let look_at = guard.next_look(self.now, self.publish_from);
@@ -332,8 +416,9 @@ impl Engine {
         self.handle_deadlines(looks);
     }
 
-    /// Handles the deadlines that are still open.
+    /// Leaves nothing open: neither a change of rules nor a deadline.
     fn settle(&mut self) {
+        self.go_over(&mut usize::MAX.clone());
         self.handle_deadlines(&mut usize::MAX.clone());
     }
 
@@ -388,8 +473,12 @@ impl Engine {
             account.queued = EventTime::MAX;
             if account.deadline <= at {
                 *looks -= 1;
-                self.look_at(slot, at);
-                self.wake(slot);
+                if self.has_to_go_over(slot) {
+                    self.go_over_to_chosen(slot);
+                } else {
+                    self.look_at(slot, at);
+                    self.wake(slot);
+                }
             }
             self.schedule(slot);
         }
@@ -405,6 +494,9 @@ impl Engine {
     /// Handles those of the account's deadlines that are still open, and has the clock show the
     /// present. Returns whether the account is still there then.
     fn look_at_present(&mut self, slot: u32) -> bool {
+        if self.has_to_go_over(slot) {
+            self.go_over_to_chosen(slot);
+        }
         while self.accounts[slot as usize].deadline <= self.now {
             self.look_at(slot, self.accounts[slot as usize].deadline);
             self.wake(slot);
@@ -420,6 +512,10 @@ impl Engine {
     pub fn account_time(&self, slot: u32) -> EventTime {
         let account = &self.accounts[slot as usize];
         let all = if account.deadline <= self.now { self.handled_to() } else { self.now };
+        let all = match &self.rules_change {
+            Some(change) if self.has_to_go_over(slot) => all.min(change.at),
+            _ => all,
+        };
         all.max(account.looked_at)
     }
 
@@ -496,7 +592,7 @@ impl Engine {
             }
             _ => false,
         };
-        if source == Source::Profile && self.choose_card(slot) {
+        if source == Source::Profile && self.choose_card(slot, self.now) {
             // Judged anew by the card that the profile asks for.
         } else if created || first_moved || told || source == Source::Profile {
             self.read_scored(slot);
@@ -672,7 +768,7 @@ impl Engine {
     /// Knows a card that accounts to be put back were judged by, though no account is any more.
     pub fn know_card(&mut self, card: Arc<Scorecard>) {
         if self.rules.cards().all(|known| known.hash != card.hash) {
-            self.rules = Arc::new(self.rules.with_former(card));
+            self.rules = Arc::new(self.rules.with_former([RuleSet::new(card)]));
             self.stats.cards = no_card_stats(&self.rules);
         }
     }
@@ -770,12 +866,7 @@ impl Engine {
         self.publish_from = publish_from;
         self.now = now.max(self.now);
         self.settled = handled_to.min(self.now);
-        self.stats.cards = no_card_stats(&self.rules);
-        for slot in self.taken_slots() {
-            let account = &self.accounts[slot as usize];
-            let stats = &mut self.stats.cards[account.set as usize];
-            stats.note_account(account.band.current(), account.firing_set());
-        }
+        self.count_accounts();
         for slot in self.taken_slots() {
             self.look_at(slot, self.settled);
             self.read_scored(slot);
@@ -976,6 +1067,16 @@ impl Engine {
         self.forgotten.drain(..)
     }
 
+    /// Counts anew, by card, the accounts of each band and those for which each rule fires.
+    fn count_accounts(&mut self) {
+        self.stats.cards = no_card_stats(&self.rules);
+        for slot in self.taken_slots() {
+            let account = &self.accounts[slot as usize];
+            let stats = &mut self.stats.cards[account.set as usize];
+            stats.note_account(account.band.current(), account.firing_set());
+        }
+    }
+
     /// The card and plan by which an account is judged.
     fn set_of(&self, slot: u32) -> &RuleSet {
         &self.rules.sets()[self.accounts[slot as usize].set as usize]
@@ -1019,8 +1120,9 @@ impl Engine {
         }
     }
 
-    /// Has the account judged by the card that its profile asks for; `false` if it is already.
-    fn choose_card(&mut self, slot: u32) -> bool {
+    /// Has the account judged by the card that its profile asks for, as of `at`; `false` if it is
+    /// already.
+    fn choose_card(&mut self, slot: u32, at: EventTime) -> bool {
         let account = &mut self.accounts[slot as usize];
         let chosen = self.rules.choose(account.aggregate.profile());
         if chosen == account.set as usize {
@@ -1030,13 +1132,13 @@ impl Engine {
         let before = account.set as usize;
         account.set = chosen as u32;
         self.stats.cards[before].drop_account(account.band.current(), account.firing_set());
-        self.change_card(slot, &rules.sets()[before]);
+        self.change_card(slot, &rules.sets()[before], at);
         true
     }
 
-    /// Takes an account over from the card `before` to the one it has now, and judges it.
-    fn change_card(&mut self, slot: u32, before: &RuleSet) {
-        self.look_at(slot, self.now);
+    /// Takes an account over from the card `before` to the one it has now, and judges it as of `at`.
+    fn change_card(&mut self, slot: u32, before: &RuleSet, at: EventTime) {
+        self.look_at(slot, at);
         let account = &mut self.accounts[slot as usize];
         let set = &self.rules.sets()[account.set as usize];
         let (old, new) = (&before.card, &set.card);

@@ -18,7 +18,8 @@ pub struct RuleSet {
 }
 
 impl RuleSet {
-    fn new(card: Arc<Scorecard>) -> RuleSet {
+    /// What a card needs, worked out.
+    pub fn new(card: Arc<Scorecard>) -> RuleSet {
         let plan = Plan::new(&card);
         RuleSet { store_keys: StoreKeys::new(&plan), plan, card }
     }
@@ -51,10 +52,10 @@ impl Rules {
         Rules { sets: cards.map(RuleSet::new).collect(), conditions, alert_on_change: false }
     }
 
-    /// The same, and a card by which accounts were judged before.
-    pub fn with_former(&self, card: Arc<Scorecard>) -> Rules {
+    /// The same, and cards by which accounts were judged before.
+    pub fn with_former(&self, former: impl IntoIterator<Item = RuleSet>) -> Rules {
         let mut rules = self.clone();
-        rules.sets.push(RuleSet::new(card));
+        rules.sets.extend(former);
         rules
     }
 
@@ -71,8 +72,8 @@ impl Rules {
 
     /// Whether other rules say the same: the same cards, chosen by the same conditions.
     pub fn says_the_same_as(&self, other: &Rules) -> bool {
-        self.conditions == other.conditions
-            && self.cards().map(|card| &card.hash).eq(other.cards().map(|card| &card.hash))
+        let mut pairs = self.cards_in_force().zip(other.cards_in_force());
+        self.conditions == other.conditions && pairs.all(|(own, other)| own.hash == other.hash)
     }
 
     /// All cards with their plans; an account's card is known by its position here.
@@ -80,9 +81,19 @@ impl Rules {
         &self.sets
     }
 
-    /// All cards.
+    /// All cards, those by which accounts were judged before at the end.
     pub fn cards(&self) -> impl Iterator<Item = &Arc<Scorecard>> {
         self.sets.iter().map(|set| &set.card)
+    }
+
+    /// How many cards are in force: those that [`Rules::choose`] chooses from.
+    pub fn in_force(&self) -> usize {
+        self.conditions.len() + 1
+    }
+
+    /// The cards in force.
+    pub fn cards_in_force(&self) -> impl Iterator<Item = &Arc<Scorecard>> {
+        self.cards().take(self.in_force())
     }
 
     /// The position of the card for an account with this profile.

@@ -102,6 +102,15 @@ impl Bench {
         }
     }
 
+    /// Begins anew with a task that watches for outages.
+    pub fn watch_for_outages(&mut self) {
+        let settings = TaskSettings { outage_guard: true, ..(*self.settings).clone() };
+        self.settings = Arc::new(settings);
+        let start = SOURCES.map(|source| (source, 0));
+        let (settings, rules) = (Arc::clone(&self.settings), Arc::clone(&self.rules));
+        self.task = Task::new(0, settings, rules, &start, EventTime::MIN, 0);
+    }
+
     /// A usage event of `account` that happened, and was sent, at `at`.
     pub fn usage(&mut self, account: &str, at: EventTime) -> Stored {
         let offset = self.topics[&Source::Usage].0;
