@@ -26,7 +26,7 @@ use crate::routing::Routing;
 use crate::task::{TaskSettings, TaskTime};
 use crate::telemetry::metrics::{Metrics, Reload};
 use crate::view::View;
-use crate::worker::{CommitPace, Parking, Shared, Worker, WorkerError};
+use crate::worker::{Pace, Parking, Shared, TURN_LOOKS, Worker, WorkerError};
 
 /// What is left of the time for a stop when the workers have to be done: for the process to end in.
 pub const STOP_MARGIN: Duration = Duration::from_millis(500);
@@ -213,10 +213,11 @@ pub fn shared(config: &Config, rules: Rules, partitions: i32, clock: Clock) -> S
         stop: Arc::new(AtomicBool::new(false)),
         publish_from: config.engine.publish_from,
         stop_timeout: duration(config.shutdown_timeout).saturating_sub(STOP_MARGIN),
-        pace: CommitPace {
+        pace: Pace {
             interval: duration(config.engine.commit_interval),
             gap_min: duration(config.engine.min_commit_gap),
             catching_up: duration(config.engine.catch_up_commit_interval),
+            looks: TURN_LOOKS,
         },
     }
 }

@@ -23,6 +23,7 @@ pub mod cli;
 pub mod clock;
 pub mod compare;
 pub mod config;
+pub mod dormant;
 pub mod explain;
 pub mod http;
 pub mod in_force;

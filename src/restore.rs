@@ -15,12 +15,13 @@ use crate::broker::{Committed, Input, InputRecord};
 use crate::checkpoint::{
     CARD_KEY, GONE, GUARD_KEY, IN_PARTS, MARKER_KEY, Marker, Positions, RESERVED_BYTE, part_of,
 };
+use crate::dormant::{Dormant, DormantAccount};
 use crate::engine::Engine;
 use crate::engine::event::Source;
 use crate::engine::outage::KeptGuard;
 use crate::engine::rules::Rules;
 use crate::engine::scorecard::Scorecard;
-use crate::engine::snapshot::{self, KeptAccount, KeptGone, SnapshotError, Stamp};
+use crate::engine::snapshot::{self, KeptGone, SnapshotError, Stamp};
 use crate::engine::time::EventTime;
 use crate::routing::Routing;
 use crate::task::{CommitNote, Noted, Task, TaskSettings};
@@ -175,21 +176,19 @@ pub struct Lost {
     pub to: i64,
 }
 
-/// A changelog on its way back into an engine. Holds the latest of each account, nothing else.
+/// A changelog on its way back into a task. Holds the latest of each account, nothing else.
 pub struct Restore {
     partition: i32,
     settings: Arc<TaskSettings>,
     /// In force now.
     rules: Arc<Rules>,
-    engine: Engine,
+    /// The same, and those of before.
+    known: Rules,
+    dormant: Dormant,
     marker: Option<Marker>,
     guard: Option<KeptGuard>,
     /// The hashes of scorecards whose text the changelog holds.
     cards: Vec<String>,
-    /// Where accounts' records stand; those of one transaction share one.
-    stamps: Vec<Stamp>,
-    /// By slot.
-    put_back: Vec<PutBack>,
     /// Accounts that were forgotten, and are not known again.
     gone: HashMap<CompactString, Stamp>,
     /// Parts of accounts that are too large for one record, until the last one has come.
@@ -202,31 +201,20 @@ pub struct Restore {
     records: u64,
 }
 
-#[derive(Clone, Copy)]
-struct PutBack {
-    /// Position in `stamps`.
-    stamp: u32,
-    unreported: bool,
-}
-
 /// What a changelog held, put together.
 pub struct Restored {
-    /// The accounts; to be thawed.
+    /// An engine without them, which knows the rules they were judged by.
     pub engine: Engine,
-    /// The rules they are to go over to then.
-    pub rules: Arc<Rules>,
+    /// The accounts.
+    pub dormant: Dormant,
     /// The hashes of scorecards whose text the changelog holds.
     pub cards: Vec<String>,
     /// The task's own record.
     pub marker: Marker,
-    /// By slot: what the account's record has seen of the topics read now.
-    pub seen: Vec<Positions>,
     /// Accounts that were forgotten: the positions before which nothing is theirs.
     pub gone: HashMap<CompactString, Positions>,
     /// In how many parts accounts were written, where one record was too small.
     pub parts: HashMap<CompactString, u16>,
-    /// Slots of accounts of whose latest change readers have yet to be told.
-    pub unreported: Vec<u32>,
 }
 
 /// Where one input goes on.
@@ -246,13 +234,12 @@ impl Restore {
         Restore {
             partition,
             settings,
-            engine: Engine::with_rules(Arc::clone(&rules), EventTime::MAX),
+            known: (*rules).clone(),
             rules,
+            dormant: Dormant::default(),
             marker: None,
             guard: None,
             cards: Vec::new(),
-            stamps: Vec::new(),
-            put_back: Vec::new(),
             gone: HashMap::new(),
             parts: HashMap::new(),
             part_counts: HashMap::new(),
@@ -273,17 +260,11 @@ impl Restore {
     pub fn take(&mut self, record: &impl InputRecord) -> Result<(), RestoreError> {
         self.records += 1;
         let key = record.key().unwrap_or_default();
-        let Err(reason) = self.take_entry(key, record.value()) else {
+        let Err(reason) = self.take_entry(key, record.value(), record.offset()) else {
             self.torn.remove(key);
             return Ok(());
         };
-        let error = RestoreError::Record {
-            topic: self.settings.changelog.clone(),
-            partition: self.partition,
-            offset: record.offset(),
-            key: key.escape_ascii().to_string(),
-            reason,
-        };
+        let error = unreadable(&self.settings, self.partition, record.offset(), key, reason);
         if record.value().is_some_and(|value| value.first() == Some(&IN_PARTS)) {
             self.torn.insert(key.to_vec(), error);
             return Ok(());
@@ -291,7 +272,12 @@ impl Restore {
         Err(error)
     }
 
-    fn take_entry(&mut self, key: &[u8], value: Option<&[u8]>) -> Result<(), SnapshotError> {
+    fn take_entry(
+        &mut self,
+        key: &[u8],
+        value: Option<&[u8]>,
+        offset: i64,
+    ) -> Result<(), SnapshotError> {
         if key == MARKER_KEY {
             self.marker = value.map(|value| snapshot::open(key, value)).transpose()?;
             return Ok(());
@@ -334,17 +320,19 @@ impl Restore {
         let account_id = std::str::from_utf8(key).map_err(|_| damaged("the key is no account"))?;
         match value {
             None => {
-                self.take_out(account_id);
+                self.dormant.take(account_id);
                 self.gone.remove(account_id);
             }
             Some(value) if value.first() == Some(&GONE) => {
                 let gone: KeptGone = snapshot::open(key, &value[1..])?;
-                self.take_out(account_id);
+                self.dormant.take(account_id);
                 self.gone.insert(account_id.into(), gone.stamp());
             }
             Some(value) => {
-                self.put_back(account_id, &value)?;
-                self.gone.remove(account_id);
+                snapshot::check(key, &value)?;
+                let (account_id, bytes) = (account_id.into(), value.into());
+                self.gone.remove(&account_id);
+                self.dormant.put(DormantAccount { account_id, bytes, offset });
             }
         }
         Ok(())
@@ -354,29 +342,7 @@ impl Restore {
         self.cards.push(String::from_utf8_lossy(hash).into_owned());
         // A card that this version does not take any more: accounts go over by their names.
         if let Ok(parsed) = Scorecard::parse("(a scorecard of before)", text) {
-            self.engine.know_card(Arc::new(parsed.scorecard));
-        }
-    }
-
-    fn put_back(&mut self, account_id: &str, bytes: &[u8]) -> Result<(), SnapshotError> {
-        let kept: KeptAccount<'_> = snapshot::open(account_id.as_bytes(), bytes)?;
-        let (stamp, unreported) = (kept.stamp(), kept.unreported);
-        let slot = self.engine.put_back(account_id, kept)? as usize;
-        if self.stamps.last() != Some(&stamp) {
-            self.stamps.push(stamp);
-        }
-        let stamp = self.stamps.len() as u32 - 1;
-        let row = PutBack { stamp, unreported };
-        match self.put_back.get_mut(slot) {
-            Some(known) => *known = row,
-            None => self.put_back.push(row),
-        }
-        Ok(())
-    }
-
-    fn take_out(&mut self, account_id: &str) {
-        if let Some((slot, _)) = self.engine.take_out(account_id) {
-            self.put_back.swap_remove(slot as usize);
+            self.known = self.known.knowing(Arc::new(parsed.scorecard));
         }
     }
 
@@ -481,12 +447,7 @@ impl Restore {
                 Resumption { source: input.source, replay_from, live_from }
             })
             .collect();
-        let seen = |row: &PutBack| {
-            let stamp = &self.stamps[row.stamp as usize];
-            marker.valid(stamp.positions, stamp.epoch)
-        };
-        let unreported = self.put_back.iter().zip(0..).filter(|(row, _)| row.unreported);
-        let mut engine = self.engine;
+        let mut engine = Engine::with_rules(Arc::new(self.known), EventTime::MAX);
         if self.settings.outage_guard {
             engine = engine.with_outage_guard();
             if let Some(kept) = self.guard {
@@ -494,16 +455,14 @@ impl Restore {
             }
         }
         let restored = Restored {
-            seen: self.put_back.iter().map(seen).collect(),
             gone: self
                 .gone
                 .into_iter()
                 .map(|(id, stamp)| (id, marker.valid(stamp.positions, stamp.epoch)))
                 .collect(),
             parts: self.part_counts,
-            unreported: unreported.map(|(_, slot)| slot).collect(),
             engine,
-            rules: self.rules,
+            dormant: self.dormant,
             cards: self.cards,
             marker,
         };
@@ -561,6 +520,18 @@ impl Restore {
         }
         Ok(Some(marker.clone()))
     }
+}
+
+/// A record of the changelog that cannot be read.
+pub fn unreadable(
+    settings: &TaskSettings,
+    partition: i32,
+    offset: i64,
+    key: &[u8],
+    reason: SnapshotError,
+) -> RestoreError {
+    let (topic, key) = (settings.changelog.clone(), key.escape_ascii().to_string());
+    RestoreError::Record { topic, partition, offset, key, reason }
 }
 
 /// Checks that an input still holds what is to be read of it: `first` is its earliest offset, `end`

@@ -19,15 +19,16 @@ use crate::checkpoint::{
     BYTES_PER_COMMIT_MAX, CARD_KEY, Checkpoints, GONE, GUARD_KEY, MARKER_KEY, Marker, Positions,
     RECORDS_PER_COMMIT_MAX, entries, part_key,
 };
+use crate::dormant::{Dormant, DormantAccount};
 use crate::engine::event::{self, Body, DecodeLimits, Event, ReasonCode, Source};
 use crate::engine::limits::{Limits, Refusal, Room};
 use crate::engine::record::{self, EncodedRecord};
 use crate::engine::report::Snapshot;
 use crate::engine::rules::Rules;
-use crate::engine::snapshot::{self, KeptGone, Stamp};
+use crate::engine::snapshot::{self, KeptAccount, KeptGone, SnapshotError, Stamp};
 use crate::engine::time::{EventTime, Span};
 use crate::engine::{Change, Engine, WARM_UP_MAX};
-use crate::restore::{OffsetReset, Restored, Resumption};
+use crate::restore::{OffsetReset, RestoreError, Restored, Resumption, unreadable};
 use crate::routing::{Routing, RoutingError};
 
 /// Most records of one topic that wait in a task; more stay with the client, which then stops
@@ -128,6 +129,17 @@ impl CommitNote {
     }
 }
 
+/// Why a task cannot go on.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TaskError {
+    /// The topics' keys follow different hashes.
+    #[error(transparent)]
+    Routing(#[from] RoutingError),
+    /// An account's record holds what no account can be made of.
+    #[error(transparent)]
+    Restore(#[from] RestoreError),
+}
+
 /// One input partition number and its accounts.
 pub struct Task<R> {
     partition: i32,
@@ -182,6 +194,12 @@ pub struct Task<R> {
     marker_at: EventTime,
     /// Until the task stands at the committed offsets again.
     replay: Option<Replay>,
+    /// From then on, until all its accounts are awake.
+    waking: Option<Waking>,
+    /// Whether accounts may stand under the rules they were judged by in an earlier life.
+    rules_due: bool,
+    /// Accounts as they were committed before the task was restored, for readers.
+    woken: Vec<Snapshot>,
     /// Accounts that have seen more than the offsets say: what comes again is not theirs. Empty but
     /// after a restart at least once, or from offsets set back by hand.
     ahead: HashMap<CompactString, Positions>,
@@ -202,8 +220,10 @@ pub struct Noted {
 struct Replay {
     /// By feed: where it ends.
     until: Vec<i64>,
-    /// By slot: what the account has seen.
-    seen: Vec<Positions>,
+    /// Accounts of which nothing has been replayed.
+    dormant: Dormant,
+    /// Of the others, by slot: what the account has seen.
+    seen: HashMap<u32, Positions>,
     /// Task time of what has been replayed so far.
     now: EventTime,
     /// What is known of its end.
@@ -212,12 +232,21 @@ struct Replay {
     written_at: EventTime,
     /// Where it began.
     started: (Positions, EventTime),
-    /// In force from its end on.
-    rules: Arc<Rules>,
     unreported: Vec<u32>,
     /// Whether events may be of accounts that have no record yet.
     begins: bool,
     records: u64,
+}
+
+/// A task that has gone on and still has dormant accounts. Each is woken before anything becomes of it,
+/// and comes out as if it had been awake from the beginning.
+struct Waking {
+    dormant: Dormant,
+    /// Where the task stood when it went on, in the inputs and in task time.
+    positions: Positions,
+    as_of: EventTime,
+    /// Whether readers have yet to be shown what time alone has made of them.
+    unshown: bool,
 }
 
 /// One topic's records on their way into the task.
@@ -319,6 +348,9 @@ impl<R: InputRecord> Task<R> {
             marker: None,
             marker_at: EventTime::MIN,
             replay: None,
+            waking: None,
+            rules_due: false,
+            woken: Vec::new(),
             ahead: HashMap::new(),
         }
     }
@@ -333,15 +365,16 @@ impl<R: InputRecord> Task<R> {
         resumptions: &[Resumption],
         noted: Option<Noted>,
     ) -> Task<R> {
-        let Restored { engine, rules, cards, marker, seen, gone, parts, unreported } = restored;
+        let Restored { engine, dormant, cards, marker, gone, parts } = restored;
         let start: Vec<(Source, i64)> =
             resumptions.iter().map(|from| (from.source, from.replay_from)).collect();
         let publish_from = EventTime::from_millis(marker.publish_from);
         let commits = marker.commits;
+        let rules = Arc::clone(engine.rules());
         let mut task = Task::new(partition, settings, rules, &start, publish_from, commits);
-        let rules = Arc::clone(task.engine.rules());
+        task.rules_due = true;
         task.engine = engine.with_limits(task.settings.account_limits);
-        task.share.settle(task.engine.account_count());
+        task.share.settle(dormant.len());
         task.cards_written = cards;
         (task.gone, task.parts) = (gone, parts);
         task.publishes = marker.now >= marker.publish_from;
@@ -352,13 +385,13 @@ impl<R: InputRecord> Task<R> {
         let positions_at = EventTime::from_millis(marker.positions_at);
         task.replay = Some(Replay {
             until: task.feeds.iter().map(until).collect(),
-            seen,
+            dormant,
+            seen: HashMap::new(),
             now: positions_at,
             noted,
             written_at: EventTime::from_millis(marker.now),
             started: (task.positions(), positions_at),
-            rules,
-            unreported,
+            unreported: Vec::new(),
             begins: marker.task_state.iter().all(|(name, _)| name != BEGINNINGS_WRITTEN),
             records: 0,
         });
@@ -372,17 +405,16 @@ impl<R: InputRecord> Task<R> {
     }
 
     /// Takes up to `budget` records again, for the state they made. Returns how many records were
-    /// replayed in all and what readers may see, once the task stands where it stood at its last
-    /// commit. `now` is wall time.
+    /// replayed in all, once the task stands where it stood at its last commit. `now` is wall time.
     ///
     /// # Errors
-    /// When the topics' keys follow different hashes.
+    /// When the topics' keys follow different hashes, or an account's record cannot be read.
     pub fn replay(
         &mut self,
         routing: &Routing,
         budget: usize,
         now: EventTime,
-    ) -> Result<Option<(u64, Vec<Snapshot>)>, RoutingError> {
+    ) -> Result<Option<u64>, TaskError> {
         let Some(mut replay) = self.replay.take() else { return Ok(None) };
         for _ in 0..budget {
             match self.next_to_replay(&replay) {
@@ -391,7 +423,7 @@ impl<R: InputRecord> Task<R> {
                     let time = replay.noted.map_or(time, |noted| time.min(noted.now));
                     replay.now = replay.now.max(time);
                     replay.records += 1;
-                    self.take_again(index, &record, time, &replay, routing)?;
+                    self.take_again(index, &record, time, &mut replay, routing)?;
                 }
                 ToReplay::Wait => break,
                 ToReplay::End => return Ok(Some(self.thaw(replay, now))),
@@ -423,9 +455,9 @@ impl<R: InputRecord> Task<R> {
         index: usize,
         record: &R,
         time: EventTime,
-        replay: &Replay,
+        replay: &mut Replay,
         routing: &Routing,
-    ) -> Result<(), RoutingError> {
+    ) -> Result<(), TaskError> {
         let source = self.feeds[index].source;
         let record_time = record.timestamp().unwrap_or(time);
         let limits = &self.settings.limits;
@@ -434,8 +466,13 @@ impl<R: InputRecord> Task<R> {
         if !self.belongs_here(&event, key, routing)? {
             return Ok(());
         }
+        if let Some(dormant) = replay.dormant.take(&event.account_id) {
+            let (slot, seen, unreported) = self.put_back(&dormant)?;
+            replay.seen.insert(slot, seen);
+            replay.unreported.extend(unreported.then_some(slot));
+        }
         let slot = self.engine.find(&event.account_id);
-        let seen = slot.and_then(|slot| replay.seen.get(slot as usize));
+        let seen = slot.and_then(|slot| replay.seen.get(&slot));
         match seen.or_else(|| self.gone.get(event.account_id.as_ref())) {
             Some(positions) if record.offset() < positions[source as usize] => {}
             // It had no room then.
@@ -445,35 +482,131 @@ impl<R: InputRecord> Task<R> {
         Ok(())
     }
 
+    /// Makes an account of its record. Returns its slot, what the record has seen of the topics read
+    /// now, and whether readers have yet to be told of the account's latest change.
+    fn put_back(
+        &mut self,
+        dormant: &DormantAccount,
+    ) -> Result<(u32, Positions, bool), RestoreError> {
+        let DormantAccount { account_id, bytes, offset } = dormant;
+        let key = account_id.as_bytes();
+        let error = |reason: SnapshotError| {
+            unreadable(&self.settings, self.partition, *offset, key, reason)
+        };
+        let kept: KeptAccount<'_> = snapshot::open(key, bytes).map_err(error)?;
+        let (stamp, unreported) = (kept.stamp(), kept.unreported);
+        let slot = self.engine.put_back(account_id, kept).map_err(error)?;
+        let marker = self.marker.as_ref().expect("whoever has records has a marker");
+        Ok((slot, marker.valid(stamp.positions, stamp.epoch), unreported))
+    }
+
+    /// Has the task not take again what an account has seen already.
+    fn note_ahead(&mut self, slot: u32, seen: Positions, positions: &Positions) {
+        if seen.iter().zip(positions).any(|(seen, stands)| seen > stands) {
+            self.ahead.insert(self.engine.account_id(slot).clone(), seen);
+        }
+    }
+
+    /// Wakes up to `max` of the accounts that have not been heard of since the task was restored. `now`
+    /// is wall time.
+    ///
+    /// # Errors
+    /// When an account's record cannot be read.
+    pub fn wake(&mut self, max: usize, now: EventTime) -> Result<(), RestoreError> {
+        let Some(mut waking) = self.waking.take() else { return Ok(()) };
+        let (positions, at) = (self.positions(), self.engine.now());
+        for _ in 0..max {
+            let Some(dormant) = waking.dormant.take_next() else { break };
+            self.wake_one(&dormant, &waking)?;
+        }
+        if !waking.dormant.is_empty() {
+            self.waking = Some(waking);
+        }
+        self.collect_verdicts();
+        self.note_changes(positions, at, now);
+        Ok(())
+    }
+
+    fn wake_one(&mut self, dormant: &DormantAccount, waking: &Waking) -> Result<(), RestoreError> {
+        let (slot, seen, unreported) = self.put_back(dormant)?;
+        self.note_ahead(slot, seen, &waking.positions);
+        self.engine.thaw_account(slot, waking.as_of);
+        if unreported || waking.unshown {
+            self.engine.touch(slot);
+            self.stirred = true;
+        }
+        self.woken.extend(self.engine.untouched(slot));
+        Ok(())
+    }
+
+    /// Has an account awake that something is about to become of.
+    fn wake_if_dormant(&mut self, account_id: &str) -> Result<(), RestoreError> {
+        let Some(mut waking) = self.waking.take() else { return Ok(()) };
+        let dormant = waking.dormant.take(account_id);
+        let woken = dormant.map_or(Ok(()), |dormant| self.wake_one(&dormant, &waking));
+        self.waking = Some(waking);
+        woken
+    }
+
+    /// Whether there are accounts that nothing has been heard of since the task was restored, and that
+    /// are not awake yet.
+    pub fn is_waking(&self) -> bool {
+        self.waking.is_some()
+    }
+
+    /// Accounts that have come awake since the last call, as they were committed.
+    pub fn drain_woken(&mut self) -> impl Iterator<Item = Snapshot> {
+        self.woken.drain(..)
+    }
+
+    /// How many accounts it holds, awake or not.
+    pub fn account_count(&self) -> usize {
+        let replaying = self.replay.as_ref().map_or(0, |replay| replay.dormant.len());
+        let waking = self.waking.as_ref().map_or(0, |waking| waking.dormant.len());
+        self.engine.account_count() + replaying + waking
+    }
+
+    /// Up to here everything has been decided that time alone decides.
+    fn handled_to(&self) -> EventTime {
+        let handled_to = self.engine.handled_to();
+        self.waking.as_ref().map_or(handled_to, |waking| handled_to.min(waking.as_of))
+    }
+
     /// Goes live at the committed offsets.
-    fn thaw(&mut self, replay: Replay, now: EventTime) -> (u64, Vec<Snapshot>) {
+    fn thaw(&mut self, replay: Replay, now: EventTime) -> u64 {
         for (feed, until) in self.feeds.iter_mut().zip(&replay.until) {
             feed.next = feed.next.max(*until);
         }
         let positions = self.positions();
-        for (seen, slot) in replay.seen.iter().zip(0..) {
-            if seen.iter().zip(&positions).any(|(seen, stands)| seen > stands) {
-                self.ahead.insert(self.engine.account_id(slot).clone(), *seen);
-            }
+        for (slot, seen) in replay.seen {
+            self.note_ahead(slot, seen, &positions);
         }
         let noted = replay.noted.unwrap_or_else(|| {
             let now = replay.now.max(replay.written_at);
             Noted { now, handled_to: now, unshown: false }
         });
-        self.share.settle(self.engine.account_count());
         self.engine.thaw(noted.handled_to, noted.now, self.publish_from);
         if noted.unshown {
             self.engine.touch_all();
         }
-        self.engine.begin_rules(&replay.rules);
-        self.collect_verdicts();
-        let (positions, at) = replay.started;
-        self.note_changes(positions, at, now);
         for slot in replay.unreported {
             self.engine.touch(slot);
         }
+        for slot in self.engine.taken_slots() {
+            self.woken.extend(self.engine.untouched(slot));
+        }
+        self.collect_verdicts();
+        let (started, at) = replay.started;
+        self.note_changes(started, at, now);
         self.stirred = true;
-        (replay.records, self.engine.untouched())
+        self.waking = Some(Waking {
+            dormant: replay.dormant,
+            positions,
+            as_of: noted.handled_to.min(self.engine.now()),
+            unshown: noted.unshown,
+        });
+        self.share.settle(self.account_count());
+        replay.records
     }
 
     /// Has what has changed since the task stood at `positions` written in time.
@@ -586,7 +719,7 @@ impl<R: InputRecord> Task<R> {
     /// for the checkpoints. Returns how many it took.
     ///
     /// # Errors
-    /// When the topics' keys follow different hashes.
+    /// When the topics' keys follow different hashes, or an account's record cannot be read.
     pub fn work(
         &mut self,
         ends: &EndOffsets,
@@ -594,7 +727,7 @@ impl<R: InputRecord> Task<R> {
         budget: usize,
         looks: usize,
         now: EventTime,
-    ) -> Result<usize, RoutingError> {
+    ) -> Result<usize, TaskError> {
         self.behind = self.feeds.iter().any(|feed| self.room(feed.source) == 0);
         let (stood_at, stood_when) = (self.positions(), self.engine.now());
         self.stirred |= self.engine.is_going_over();
@@ -616,8 +749,11 @@ impl<R: InputRecord> Task<R> {
         };
         let accounts = self.share.reserve(waiting.min(budget));
         self.engine.set_room(Room { accounts, evictions });
-        // What lies after it has to wait until all accounts have gone over.
-        let until = self.engine.to_go_over_by();
+        // What lies after it has to wait until all accounts are awake and have gone over.
+        let until = match self.is_waking() || self.is_going_over() {
+            true => self.engine.next_outage_look(),
+            false => EventTime::MAX,
+        };
         while taken < budget {
             let Some(index) = self.next_feed(&own_ends, ends.asked_at) else { break };
             let feed = &mut self.feeds[index];
@@ -649,7 +785,7 @@ impl<R: InputRecord> Task<R> {
         }
         self.collect_verdicts();
         self.note_changes(stood_at, stood_when, now);
-        self.share.settle(self.engine.account_count());
+        self.share.settle(self.account_count());
         Ok(taken)
     }
 
@@ -662,7 +798,18 @@ impl<R: InputRecord> Task<R> {
     /// to hold all of them.
     pub fn change_rules(&mut self, rules: &Rules) {
         self.engine.begin_rules(rules);
+        self.rules_due = false;
         self.stirred = true;
+    }
+
+    /// Whether accounts are judged by these rules, or are going over to them.
+    pub fn follows(&self, rules: &Rules) -> bool {
+        !self.rules_due && self.engine.rules().says_the_same_as(rules)
+    }
+
+    /// Whether the task can begin to go over to other rules: it is back, and done with those before.
+    pub fn is_steady(&self) -> bool {
+        !self.is_replaying() && !self.is_waking() && !self.is_going_over()
     }
 
     /// Whether there may be accounts that have yet to go over to the rules in force.
@@ -728,7 +875,7 @@ impl<R: InputRecord> Task<R> {
         record: &R,
         time: EventTime,
         routing: &Routing,
-    ) -> Result<(), RoutingError> {
+    ) -> Result<(), TaskError> {
         let record_time = record.timestamp().unwrap_or(time);
         let limits = &self.settings.limits;
         let decoded = event::decode(source, record.key(), record.value(), record_time, limits);
@@ -738,6 +885,7 @@ impl<R: InputRecord> Task<R> {
         };
         match decoded {
             Ok(event) if routed => {
+                self.wake_if_dormant(&event.account_id)?;
                 let seen = match self.ahead.is_empty() {
                     true => None,
                     false => self.ahead.get(event.account_id.as_ref()),
@@ -917,7 +1065,7 @@ impl<R: InputRecord> Task<R> {
         shown: impl Fn(&Snapshot) -> bool,
     ) {
         let publishes = self.engine.now() >= self.publish_from;
-        if publishes && !self.publishes {
+        if publishes && !self.publishes && !self.is_waking() {
             self.publishes = true;
             // What was set in silence is news to whoever reads the scores.
             for account_id in self.engine.account_ids() {
@@ -1157,14 +1305,16 @@ impl<R: InputRecord> Task<R> {
     }
 
     fn note(&self) -> String {
+        let handled_to = self.handled_to();
         let note = CommitNote {
             t: self.engine.now().as_millis(),
             n: self.commits + 1,
             owner: self.settings.owner.clone(),
             from: self.publish_from.as_millis(),
             came: self.engine.guard_came().unwrap_or_default(),
-            open_after: self.has_open_deadlines().then(|| self.engine.handled_to().as_millis()),
-            unshown: self.engine.has_touched(),
+            open_after: (handled_to < self.engine.now()).then(|| handled_to.as_millis()),
+            unshown: self.engine.has_touched()
+                || self.waking.as_ref().is_some_and(|waking| waking.unshown),
         };
         serde_json::to_string(&note).expect("numbers and a string always become JSON")
     }

@@ -23,15 +23,15 @@ use crate::engine::time::EventTime;
 use crate::in_force::InForce;
 use crate::restore::{Lost, OffsetReset, Restore, RestoreError, check_held};
 use crate::routing::{Routing, RoutingError};
-use crate::task::{Task, TaskSettings};
+use crate::task::{Task, TaskError, TaskSettings};
 use crate::telemetry::metrics::{CommitStep, Metrics, Outcome, RestoreStep};
 use crate::view::{Condition, View};
 
 /// Records a task takes before the next one has its turn.
 const TURN_RECORDS: usize = 4_096;
-/// Accounts looked at in a turn because of time alone, while events come as they happen: a few
-/// milliseconds' work, or some ten where all of them change their bands.
-const TURN_LOOKS: usize = 1_000;
+/// What [`Pace::looks`] is while the service runs: a few milliseconds' work, or some ten where all of
+/// the accounts change their bands.
+pub const TURN_LOOKS: usize = 1_000;
 /// Accounts shown, reported and written in a commit though nobody waits for them, of each kind so many,
 /// while events come as they happen.
 const COMMIT_UNASKED: usize = 2_000;
@@ -58,15 +58,18 @@ const PARKED_MAX: Duration = Duration::from_secs(300);
 /// Longest sleep before looking whether to stop.
 const NAP: Duration = Duration::from_millis(50);
 
-/// When commits happen.
+/// When commits happen, and how much is done in a turn.
 #[derive(Clone, Copy, Debug)]
-pub struct CommitPace {
+pub struct Pace {
     /// Longest time from processing to commit.
     pub interval: Duration,
     /// Least time between two commits when a verdict waits.
     pub gap_min: Duration,
     /// The interval while catching up, where latency means nothing.
     pub catching_up: Duration,
+    /// Accounts in a turn of all tasks that are looked at because of time alone while events come as
+    /// they happen, and as many again that are woken or taken over to other rules.
+    pub looks: usize,
 }
 
 /// What a worker shares with the rest of the process.
@@ -90,8 +93,8 @@ pub struct Shared {
     pub stop_timeout: Duration,
     /// Task time before which nothing is published, where the settings give one.
     pub publish_from: Option<EventTime>,
-    /// When commits happen.
-    pub pace: CommitPace,
+    /// When commits happen, and how much is done in a turn.
+    pub pace: Pace,
 }
 
 impl Shared {
@@ -116,6 +119,15 @@ pub enum WorkerError {
     /// State cannot be restored.
     #[error(transparent)]
     Restore(#[from] RestoreError),
+}
+
+impl From<TaskError> for WorkerError {
+    fn from(error: TaskError) -> WorkerError {
+        match error {
+            TaskError::Routing(error) => error.into(),
+            TaskError::Restore(error) => error.into(),
+        }
+    }
 }
 
 /// One worker.
@@ -290,20 +302,19 @@ impl<B: Broker> Worker<B> {
         (self.rules_version, self.rules_unsure) = (version, false);
         let rules = self.shared.rules.rules();
         for (partition, Assigned { task, counted }) in &mut self.tasks {
-            if task.is_replaying() || task.is_going_over() {
-                // It goes over to the rules that were in force when its state was asked for, or is
-                // not done with those before.
+            if task.follows(&rules) {
+                continue;
+            }
+            if !task.is_steady() {
                 self.rules_unsure = true;
                 continue;
             }
-            let old = Arc::clone(task.engine().rules());
-            if old.says_the_same_as(&rules) {
-                continue;
-            }
-            self.shared.metrics.drop_accounts(&old, counted);
+            self.shared.metrics.drop_accounts(task.engine().rules(), counted);
             (counted.cards, counted.out) = (Vec::new(), [false; 5]);
             task.change_rules(&rules);
-            info!(worker = self.number, partition, "task judges by other rules");
+            if task.is_going_over() {
+                info!(worker = self.number, partition, "task judges by other rules");
+            }
         }
     }
 
@@ -312,8 +323,10 @@ impl<B: Broker> Worker<B> {
         if self.arriving.front().is_some_and(|arriving| arriving.restore.is_some()) {
             return Duration::ZERO;
         }
-        let has_work = |task: &Task<_>| task.has_open_deadlines() || task.is_going_over();
-        if self.tasks.values().any(|assigned| has_work(&assigned.task)) {
+        let has_work =
+            |task: &Task<_>| task.is_waking() || task.has_open_deadlines() || task.is_going_over();
+        let may_work = self.retry.is_none() && self.ends.is_some();
+        if may_work && self.tasks.values().any(|assigned| has_work(&assigned.task)) {
             return Duration::ZERO;
         }
         if self.is_dirty() { Duration::from_millis(10) } else { NAP }
@@ -530,7 +543,7 @@ impl<B: Broker> Worker<B> {
             info!(
                 worker = self.number,
                 partition,
-                accounts = task.engine().account_count(),
+                accounts = task.account_count(),
                 changelog_records = records,
                 took_ms = self.shared.clock.since(since).as_millis() as u64,
                 "state read back"
@@ -595,7 +608,6 @@ impl<B: Broker> Worker<B> {
     /// Brings tasks whose state was read back up to their committed offsets.
     fn replay(&mut self) -> Result<(), WorkerError> {
         let mut fetched = Vec::new();
-        let mut arrived = false;
         let replaying = self.tasks.values_mut().filter(|assigned| assigned.task.is_replaying());
         for Assigned { task, .. } in replaying {
             let now = self.shared.clock.now();
@@ -609,21 +621,14 @@ impl<B: Broker> Worker<B> {
                 }
             }
             let done = task.replay(&self.shared.routing, TURN_RECORDS, now)?;
-            // The last turn takes few records, and then judges all accounts.
+            // The last turn takes few records, and then judges the accounts they are of.
             let step = if done.is_some() { RestoreStep::Thaw } else { RestoreStep::Replay };
             self.shared.add_restore_time(step, begun);
-            if let Some((replayed, shown)) = done {
+            if let Some(replayed) = done {
                 let partition = task.partition();
-                for snapshot in shown {
-                    self.shared.view.show(partition, snapshot);
-                }
                 self.shared.metrics.add_replayed(replayed);
                 info!(worker = self.number, partition, replayed, "task restored");
-                arrived = true;
             }
-        }
-        if arrived {
-            self.show_condition();
         }
         Ok(())
     }
@@ -631,7 +636,8 @@ impl<B: Broker> Worker<B> {
     /// Partition numbers that have no task yet, or one that is not what it was yet.
     fn restoring(&self) -> Vec<i32> {
         let replaying = self.tasks.values().map(|assigned| &assigned.task);
-        let replaying = replaying.filter(|task| task.is_replaying()).map(Task::partition);
+        let on_the_way = |task: &&Task<B::Record>| task.is_replaying() || task.is_waking();
+        let replaying = replaying.filter(on_the_way).map(Task::partition);
         let mut all: Vec<i32> =
             self.arriving.iter().map(|arriving| arriving.partition).chain(replaying).collect();
         all.sort_unstable();
@@ -729,9 +735,11 @@ impl<B: Broker> Worker<B> {
         let Some(ends) = &self.ends else { return Ok(0) };
         let mut fetched = Vec::new();
         let mut taken = 0;
-        let looks = TURN_LOOKS / self.tasks.len().max(1) + 1;
+        let looks = self.shared.pace.looks / self.tasks.len().max(1) + 1;
         let live = self.tasks.values_mut().filter(|assigned| !assigned.task.is_replaying());
+        let mut all_awake = false;
         for Assigned { task, counted } in live {
+            let partition = task.partition();
             let inputs: Vec<Input> = task.inputs().collect();
             for input in inputs {
                 let room = task.room(input.source);
@@ -742,11 +750,19 @@ impl<B: Broker> Worker<B> {
                 }
             }
             let now = self.shared.clock.now();
+            if task.is_waking() {
+                let begun = self.shared.clock.monotonic();
+                task.wake(looks, now)?;
+                self.shared.add_restore_time(RestoreStep::Thaw, begun);
+                all_awake |= !task.is_waking();
+            }
             let was_going_over = task.is_going_over();
             taken += task.work(ends, &self.shared.routing, TURN_RECORDS, looks, now)?;
             if was_going_over && !task.is_going_over() {
-                let partition = task.partition();
                 info!(worker = self.number, partition, "all accounts have gone over to the rules");
+            }
+            for snapshot in task.drain_woken() {
+                self.shared.view.show(partition, snapshot);
             }
             task.note_time(now);
             for (source, reason) in task.drain_rejected() {
@@ -757,6 +773,9 @@ impl<B: Broker> Worker<B> {
                 self.shared.metrics.add_stats(task.engine().rules(), counted, stats);
                 counted.clone_from(stats);
             }
+        }
+        if all_awake {
+            self.show_condition();
         }
         Ok(taken)
     }

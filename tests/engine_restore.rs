@@ -205,8 +205,8 @@ impl Lives {
     /// The same, by a process that judges by other rules.
     fn crash_into(&mut self, rules: Arc<Rules>) {
         let (handled_to, now) = (self.engine.handled_to(), self.engine.now());
-        self.engine = Engine::with_rules(Arc::clone(&rules), EventTime::from_millis(0));
-        self.engine.know_card(Arc::clone(&self.card));
+        let known = Arc::new(rules.knowing(Arc::clone(&self.card)));
+        self.engine = Engine::with_rules(known, EventTime::from_millis(0));
         if let Some((bytes, came)) = &self.guard {
             let kept = snapshot::open(b"guard", bytes).expect("as it was written");
             self.engine.restore_guard(kept, *came);

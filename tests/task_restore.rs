@@ -241,7 +241,8 @@ struct Run {
     /// Processes end at any moment, and transactions are aborted.
     crashes: bool,
     at_least_once: bool,
-    /// Deadlines are worked off a few at a time, so that events overtake those of other accounts.
+    /// Deadlines are worked off a few at a time, so that events overtake those of other accounts, and
+    /// so do accounts that come awake.
     in_slices: bool,
     fault: Fault,
     /// Which dice are rolled.
@@ -319,7 +320,12 @@ impl Process<'_> {
     fn work(&mut self, dice: &mut impl FnMut() -> i64) {
         self.fetch(dice);
         let (ends, budget) = (self.cluster.ends(), 1 + dice() as usize % 12);
-        let looks = if self.run.in_slices { dice() as usize % 4 } else { usize::MAX };
+        let slice = |dice: &mut dyn FnMut() -> i64| match self.run.in_slices {
+            true => dice() as usize % 4,
+            false => usize::MAX,
+        };
+        let (wakes, looks) = (slice(dice), slice(dice));
+        self.task.wake(wakes, self.wall).expect("state as it was written");
         self.task.work(&ends, &self.routing, budget, looks, self.wall).expect("one partition");
         self.wall = self.wall + Span::from_millis(dice() * 20);
         self.task.note_time(self.wall);
@@ -362,6 +368,7 @@ impl Process<'_> {
         let committed = |source| self.cluster.committed.get(&source).map_or(0, |c| c.offset);
         Source::ALL.iter().all(|source| committed(*source) >= self.cluster.end(*source))
             && !self.task.is_dirty()
+            && !self.task.is_waking()
             && !self.task.has_open_deadlines()
     }
 }

@@ -28,7 +28,7 @@ use barometer::routing::Routing;
 use barometer::task::{Task, TaskSettings, TaskTime};
 use barometer::telemetry::metrics::Metrics;
 use barometer::view::View;
-use barometer::worker::{CommitPace, Parking, Shared, Worker, WorkerError};
+use barometer::worker::{Pace, Parking, Shared, Worker, WorkerError};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 const INPUT: Input = Input { source: Source::Survey, partition: 0 };
@@ -347,10 +347,11 @@ impl Running {
             stop: Arc::new(AtomicBool::new(false)),
             stop_timeout: Duration::from_secs(10),
             publish_from: Some(EventTime::from_millis(0)),
-            pace: CommitPace {
+            pace: Pace {
                 interval: Duration::from_millis(5),
                 gap_min: Duration::from_millis(1),
                 catching_up: Duration::from_millis(5),
+                looks: 1_000,
             },
         };
         let mut cluster =

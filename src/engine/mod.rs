@@ -303,7 +303,12 @@ impl Engine {
             self.rules_change = Some(RulesChange { at: self.now, next: 0 });
         }
         self.rules = Arc::new(rules.with_former(kept));
-        self.count_accounts();
+        self.stats.cards = no_card_stats(&self.rules);
+        for slot in self.taken_slots() {
+            let account = &self.accounts[slot as usize];
+            let stats = &mut self.stats.cards[account.set as usize];
+            stats.note_account(account.band.current(), account.firing_set());
+        }
     }
 
     /// Takes up to `looks` accounts over to the rules in force, which counts down.
@@ -329,13 +334,11 @@ impl Engine {
         self.rules_change.is_some()
     }
 
-    /// The first task time at which all accounts have to have gone over to the rules in force: what is
-    /// found out there of outages is about all of them. `MAX` if they have, or nobody looks for outages.
-    pub fn to_go_over_by(&self) -> EventTime {
-        match (&self.rules_change, &self.guard) {
-            (Some(_), Some(guard)) => guard.next_look(self.now, self.publish_from),
-            _ => EventTime::MAX,
-        }
+    /// The next task time at which outages are looked for: what is found out there is about all
+    /// accounts. `MAX` if nobody looks for any.
+    pub fn next_outage_look(&self) -> EventTime {
+        let guard = self.guard.as_ref();
+        guard.map_or(EventTime::MAX, |guard| guard.next_look(self.now, self.publish_from))
     }
 
     fn has_to_go_over(&self, slot: u32) -> bool {
@@ -353,9 +356,7 @@ impl Engine {
         }
         if !self.accounts[slot as usize].id.is_empty() {
             self.choose_card(slot, at);
-            // By the new rules something may have been due since.
-            let open = self.accounts[slot as usize].deadline;
-            self.settled = self.settled.min(open - Span::from_millis(1));
+            self.open_again(slot);
         }
     }
 
@@ -379,7 +380,7 @@ impl Engine {
     }
 
     /// The slots that accounts have.
-    fn taken_slots(&self) -> impl Iterator<Item = u32> + use<> {
+    pub fn taken_slots(&self) -> impl Iterator<Item = u32> + use<> {
         let vacant: HashSet<u32> = self.vacant.iter().copied().collect();
         (0..self.accounts.len() as u32).filter(move |slot| !vacant.contains(slot))
     }
@@ -521,11 +522,7 @@ impl Engine {
 
     /// At or before the next moment at which time alone can change anything.
     pub fn next_deadline(&self) -> Option<EventTime> {
-        let look_at = self
-            .guard
-            .as_ref()
-            .map_or(EventTime::MAX, |guard| guard.next_look(self.now, self.publish_from));
-        let next = self.timers.next().unwrap_or(EventTime::MAX).min(look_at);
+        let next = self.timers.next().unwrap_or(EventTime::MAX).min(self.next_outage_look());
         (next < EventTime::MAX).then_some(next)
     }
 
@@ -765,17 +762,9 @@ impl Engine {
         self.note_outages();
     }
 
-    /// Knows a card that accounts to be put back were judged by, though no account is any more.
-    pub fn know_card(&mut self, card: Arc<Scorecard>) {
-        if self.rules.cards().all(|known| known.hash != card.hash) {
-            self.rules = Arc::new(self.rules.with_former([RuleSet::new(card)]));
-            self.stats.cards = no_card_stats(&self.rules);
-        }
-    }
-
-    /// Puts an account back as it was kept, over what is known of it; returns its slot. Until
-    /// [`Engine::thaw`] nothing of it is judged. One whose card is not known goes over to the one
-    /// its profile asks for as far as names say the same.
+    /// Puts an account back as it was kept; returns its slot. Until [`Engine::thaw`], or
+    /// [`Engine::thaw_account`] after that, nothing of it is judged. One whose card is not known goes
+    /// over to the one its profile asks for as far as names say the same.
     ///
     /// # Errors
     /// When `kept` says what no account can.
@@ -806,6 +795,8 @@ impl Engine {
         let published = comparable.map(|kept| Published::restore(kept, card)).transpose()?;
         let slot = self.slot_of(account_id).unwrap_or_else(|| self.create(account_id, set));
         let account = &mut self.accounts[slot as usize];
+        let stats = &mut self.stats.cards[account.set as usize];
+        stats.drop_account(account.band.current(), account.firing_set());
         account.set = set as u32;
         account.measures = no_measures(card);
         account.aggregate = aggregate;
@@ -815,21 +806,9 @@ impl Engine {
         account.published = published;
         account.sequence = kept.sequence;
         account.looked_at = kept_at;
+        let stats = &mut self.stats.cards[set];
+        stats.note_account(account.band.current(), account.firing_set());
         Ok(slot)
-    }
-
-    /// Takes an account out again that was put back, if it was. Its slot goes to the account that
-    /// had the last one: returns both slots, which are the same where it was the last itself.
-    pub fn take_out(&mut self, account_id: &str) -> Option<(u32, u32)> {
-        let slot = self.unlist(account_id)?;
-        let last = self.accounts.len() as u32 - 1;
-        self.accounts.swap_remove(slot as usize);
-        if slot != last {
-            let moved = xxh3_64(self.accounts[slot as usize].id.as_bytes());
-            let entry = self.slots.find_mut(moved, |(_, known)| *known == last);
-            entry.expect("every account has its slot").1 = slot;
-        }
-        Some((slot, last))
     }
 
     /// Takes an event again that was taken at `at` in an earlier life, and decides nothing. Only
@@ -866,24 +845,34 @@ impl Engine {
         self.publish_from = publish_from;
         self.now = now.max(self.now);
         self.settled = handled_to.min(self.now);
-        self.count_accounts();
         for slot in self.taken_slots() {
-            self.look_at(slot, self.settled);
-            self.read_scored(slot);
-            self.fill_breakdown(slot);
-            if let Some(alerts) = &mut self.accounts[slot as usize].alerts {
-                alerts.go_on_with(self.breakdown.score, self.clocks.now);
-            }
-            self.judge_for(slot, Cause::Score, None);
-            self.schedule(slot);
+            self.thaw_account(slot, self.settled);
         }
     }
 
-    /// Snapshots of all accounts that [`Engine::drain_touched`] would not hand out.
-    pub fn untouched(&mut self) -> Vec<Snapshot> {
-        let rest = |slot: &u32| self.accounts[*slot as usize].touched == Touched::No;
-        let slots: Vec<u32> = self.taken_slots().filter(rest).collect();
-        slots.into_iter().map(|slot| self.snapshot_of(slot)).collect()
+    /// Goes on with one account that was put back, which for all that is known stood at `at` like the
+    /// others: the same as if it had been among them.
+    pub fn thaw_account(&mut self, slot: u32, at: EventTime) {
+        self.look_at(slot, at);
+        self.read_scored(slot);
+        self.fill_breakdown(slot);
+        if let Some(alerts) = &mut self.accounts[slot as usize].alerts {
+            alerts.go_on_with(self.breakdown.score, self.clocks.now);
+        }
+        self.judge_for(slot, Cause::Score, None);
+        self.schedule(slot);
+        self.open_again(slot);
+    }
+
+    /// An account came to the present late: what has been due since has yet to be handled.
+    fn open_again(&mut self, slot: u32) {
+        let open = self.accounts[slot as usize].deadline;
+        self.settled = self.settled.min(open - Span::from_millis(1));
+    }
+
+    /// A snapshot of an account, unless [`Engine::drain_touched`] would hand it out.
+    pub fn untouched(&mut self, slot: u32) -> Option<Snapshot> {
+        (self.accounts[slot as usize].touched == Touched::No).then(|| self.snapshot_of(slot))
     }
 
     /// Each round reads at places that the round before made known.
@@ -1065,16 +1054,6 @@ impl Engine {
     /// The accounts that somebody wanted forgotten since the last call, with the slots they had.
     pub fn drain_forgotten(&mut self) -> impl Iterator<Item = (Option<u32>, CompactString)> {
         self.forgotten.drain(..)
-    }
-
-    /// Counts anew, by card, the accounts of each band and those for which each rule fires.
-    fn count_accounts(&mut self) {
-        self.stats.cards = no_card_stats(&self.rules);
-        for slot in self.taken_slots() {
-            let account = &self.accounts[slot as usize];
-            let stats = &mut self.stats.cards[account.set as usize];
-            stats.note_account(account.band.current(), account.firing_set());
-        }
     }
 
     /// The card and plan by which an account is judged.

@@ -59,6 +59,14 @@ impl Rules {
         rules
     }
 
+    /// The same, and a card by which accounts may have been judged before, unless it is known.
+    pub fn knowing(&self, card: Arc<Scorecard>) -> Rules {
+        match self.cards().any(|known| known.hash == card.hash) {
+            true => self.clone(),
+            false => self.with_former([RuleSet::new(card)]),
+        }
+    }
+
     /// Whether risks that come up with a change of rules raise alerts; as a rule they do not.
     pub fn with_alerts_on_change(mut self, alert_on_change: bool) -> Rules {
         self.alert_on_change = alert_on_change;

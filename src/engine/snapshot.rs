@@ -165,6 +165,22 @@ pub fn seal<T: Serialize + ?Sized>(key: &[u8], value: &T) -> Vec<u8> {
 /// # Errors
 /// When the version is not known, or the bytes are not as they were written.
 pub fn open<'a, T: Deserialize<'a>>(key: &[u8], bytes: &'a [u8]) -> Result<T, SnapshotError> {
+    match postcard::take_from_bytes(body(key, bytes)?) {
+        Ok((value, [])) => Ok(value),
+        Ok((_, rest)) => Err(SnapshotError::Damaged(format!("{} bytes too many", rest.len()))),
+        Err(error) => Err(SnapshotError::Damaged(error.to_string())),
+    }
+}
+
+/// Whether bytes are as [`seal`] made them.
+///
+/// # Errors
+/// When they are not, or their version is not known.
+pub fn check(key: &[u8], bytes: &[u8]) -> Result<(), SnapshotError> {
+    body(key, bytes).map(|_| ())
+}
+
+fn body<'a>(key: &[u8], bytes: &'a [u8]) -> Result<&'a [u8], SnapshotError> {
     let damaged = |what: &str| SnapshotError::Damaged(what.to_owned());
     match bytes.first() {
         Some(&VERSION) => {}
@@ -177,11 +193,7 @@ pub fn open<'a, T: Deserialize<'a>>(key: &[u8], bytes: &'a [u8]) -> Result<T, Sn
     if head[1..] != checksum(key, body) {
         return Err(damaged("the checksum is another"));
     }
-    match postcard::take_from_bytes(body) {
-        Ok((value, [])) => Ok(value),
-        Ok((_, rest)) => Err(damaged(&format!("{} bytes too many", rest.len()))),
-        Err(error) => Err(damaged(&error.to_string())),
-    }
+    Ok(body)
 }
 
 fn checksum(key: &[u8], body: &[u8]) -> [u8; 4] {

@@ -13,7 +13,7 @@ use barometer::engine::time::Span;
 use barometer::restore::OffsetReset;
 use barometer::task::{TaskSettings, TaskTime};
 use barometer::telemetry::metrics::Metrics;
-use barometer::worker::CommitPace;
+use barometer::worker::Pace;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -102,16 +102,19 @@ fn plan(
         dead_letter_bytes_max: 900_000,
         topics: Source::ALL.map(|source| source.default_topic().to_owned()),
     };
-    let pace = CommitPace {
+    let mut pace = Pace {
         interval: Duration::from_millis(one_of([20, 100, 100, 1_000]) as u64),
         gap_min: Duration::from_millis(one_of([1, 20, 20, 100]) as u64),
         catching_up: Duration::from_millis(1_000),
+        looks: 1_000,
     };
     let membership = one_of([0, 1, 2, 2]);
     let mut most = || [usize::MAX, usize::MAX, 4, 2][one_of([0, 1, 2, 3]) as usize];
     // What is forgotten comes again under the ids it had, which is not looked at here.
     settings.account_limits =
         Limits { items_per_account: most(), users_per_account: most(), forget_after: None };
+    // Few, so that events overtake the deadlines and the waking of others.
+    pace.looks = one_of([0, 2, 1_000, 1_000]) as usize;
     Plan {
         partitions,
         settings: Arc::new(settings),

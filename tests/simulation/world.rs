@@ -25,7 +25,7 @@ use barometer::routing::Routing;
 use barometer::task::TaskSettings;
 use barometer::telemetry::metrics::Metrics;
 use barometer::view::{Condition, View};
-use barometer::worker::{CommitPace, Parking, Shared, Worker};
+use barometer::worker::{Pace, Parking, Shared, Worker};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
@@ -48,7 +48,7 @@ pub struct Plan {
     pub partitions: i32,
     pub settings: Arc<TaskSettings>,
     pub rules: Arc<Rules>,
-    pub pace: CommitPace,
+    pub pace: Pace,
     pub static_members: bool,
     /// The group's new protocol.
     pub incremental: bool,

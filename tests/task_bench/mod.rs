@@ -218,6 +218,8 @@ impl Bench {
         }
         let done = self.task.replay(&self.routing, 1_000, hour(0)).expect("one partition");
         assert!(done.is_some(), "everything was there to be read");
+        self.task.wake(usize::MAX, hour(0)).expect("state as it was written");
+        self.task.change_rules(&self.rules);
     }
 
     /// The account's report, as the next commit shows it.
