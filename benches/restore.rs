@@ -1,9 +1,9 @@
 //! Accounts from the bytes of their checkpoints: what a restore costs without a broker.
 //!
-//! `cargo bench --bench restore`. `decode` reads the bytes alone; `put_back` also makes accounts of them
-//! in an engine that has none yet, `thaw` judges all of them at the present. One core, so the three go
-//! against the goal for a restore; what the client library and the broker take comes on top, and
-//! `benches/kafka.sh restore` has it in.
+//! `cargo bench --bench restore`. `hold` checks the bytes and holds them, which is all that a task waits
+//! for before it goes on. `decode` reads them alone; `put_back` also makes accounts of them in an engine
+//! that has none yet, `thaw` judges all of them at the present. One core; what the client library and the
+//! broker take comes on top, and `benches/kafka.sh restore` has it in.
 
 mod traffic;
 
@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use criterion::{Criterion, SamplingMode, Throughput, criterion_group, criterion_main};
 
+use barometer::dormant::{Dormant, DormantAccount};
 use barometer::engine::Engine;
 use barometer::engine::scorecard::Scorecard;
 use barometer::engine::snapshot::{self, KeptAccount, Stamp};
@@ -63,6 +64,19 @@ fn open<'a>(account_id: &str, bytes: &'a [u8]) -> KeptAccount<'a> {
 }
 
 impl Changelog {
+    fn hold(&self) -> Duration {
+        let mut dormant = Dormant::default();
+        let started = Instant::now();
+        for ((account_id, bytes), offset) in self.records.iter().zip(0..) {
+            snapshot::check(account_id.as_bytes(), bytes).expect("as it was written");
+            let (account_id, bytes) = (account_id.as_str().into(), bytes.as_slice().into());
+            dormant.put(DormantAccount { account_id, bytes, offset });
+        }
+        let took = started.elapsed();
+        assert_eq!(dormant.len(), ACCOUNTS as usize);
+        took
+    }
+
     fn decode(&self) -> Duration {
         let started = Instant::now();
         for (account_id, bytes) in &self.records {
@@ -99,6 +113,9 @@ fn restore(criterion: &mut Criterion) {
     group.throughput(Throughput::Elements(u64::from(ACCOUNTS)));
     group.sampling_mode(SamplingMode::Flat).sample_size(10);
     group.warm_up_time(Duration::from_secs(1)).measurement_time(Duration::from_secs(6));
+    group.bench_function("hold", |bencher| {
+        bencher.iter_custom(|times| (0..times).map(|_| changelog.hold()).sum());
+    });
     group.bench_function("decode", |bencher| {
         bencher.iter_custom(|times| (0..times).map(|_| changelog.decode()).sum());
     });

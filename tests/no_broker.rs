@@ -29,6 +29,9 @@ fn without_a_broker_run_says_where_it_looked_and_waits_longer_each_time() {
     assert_eq!(status, 503, "{body}");
     assert!(body.starts_with("worker 0: asking for the cluster's topics: "), "{body}");
     assert_eq!(service.get("/livez").0, 200);
+    let (status, body) = service.get("/accounts/acme");
+    assert_eq!(status, 503, "{body}");
+    assert!(body.contains("`acme` is not known to this process yet: worker 0: asking"), "{body}");
     let second = service.wait_for_line("no broker answers", 2);
     assert!(pause_millis(&first) < pause_millis(&second), "{first}\n{second}");
     let busy = (service.processor_seconds() - used) / watched.elapsed().as_secs_f64();

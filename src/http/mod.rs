@@ -74,31 +74,42 @@ async fn livez(State(sources): State<Sources>) -> (StatusCode, &'static str) {
 
 /// Ready when every worker has joined its group and none waits for something outside.
 async fn readyz(State(sources): State<Sources>) -> (StatusCode, String) {
-    let mut waiting = String::new();
-    for (worker, condition) in sources.view.conditions().iter().enumerate() {
-        let line = match condition {
-            Condition::Ready => continue,
-            Condition::Joining => format!("worker {worker}: joining its group\n"),
-            Condition::Waiting(reason) => format!("worker {worker}: {reason}\n"),
-            Condition::Stopped => format!("worker {worker}: stopped\n"),
-        };
-        waiting.push_str(&line);
-    }
+    let waiting = not_ready(&sources.view);
     if waiting.is_empty() {
         (StatusCode::OK, "ready\n".to_owned())
     } else {
-        (StatusCode::SERVICE_UNAVAILABLE, waiting)
+        (StatusCode::SERVICE_UNAVAILABLE, waiting.join("\n") + "\n")
     }
+}
+
+/// What each worker that is not ready is doing.
+fn not_ready(view: &View) -> Vec<String> {
+    let conditions = view.conditions().into_iter().enumerate();
+    let doing = |(worker, condition): (usize, Condition)| match condition {
+        Condition::Ready => None,
+        Condition::Joining => Some(format!("worker {worker}: joining its group")),
+        Condition::Waiting(reason) => Some(format!("worker {worker}: {reason}")),
+        Condition::Stopped => Some(format!("worker {worker}: stopped")),
+    };
+    conditions.filter_map(doing).collect()
 }
 
 async fn account(State(sources): State<Sources>, Path(id): Path<String>) -> Response {
     match sources.view.report_json(&id) {
         Some(json) => ([(header::CONTENT_TYPE, "application/json")], json).into_response(),
         None => {
-            let error = format!("account `{id}` is not known to this process");
+            let waiting = not_ready(&sources.view);
+            let unknown = format!("account `{id}` is not known to this process");
+            let (status, error) = match waiting.is_empty() {
+                true => (StatusCode::NOT_FOUND, unknown),
+                // It may be read back any moment.
+                false => (
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    format!("{unknown} yet: {}", waiting.join("; ")),
+                ),
+            };
             let body = serde_json::json!({ "error": error }).to_string();
-            (StatusCode::NOT_FOUND, [(header::CONTENT_TYPE, "application/json")], body)
-                .into_response()
+            (status, [(header::CONTENT_TYPE, "application/json")], body).into_response()
         }
     }
 }
