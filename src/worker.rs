@@ -323,21 +323,13 @@ impl<B: Broker> Worker<B> {
         if self.arriving.front().is_some_and(|arriving| arriving.restore.is_some()) {
             return Duration::ZERO;
         }
-        let may_wake = self.may_wake();
-        let has_work = |task: &Task<_>| {
-            (may_wake && task.is_waking()) || task.has_open_deadlines() || task.is_going_over()
-        };
+        let has_work =
+            |task: &Task<_>| task.is_waking() || task.has_open_deadlines() || task.is_going_over();
         let may_work = self.retry.is_none() && self.ends.is_some();
         if may_work && self.tasks.values().any(|assigned| has_work(&assigned.task)) {
             return Duration::ZERO;
         }
         if self.is_dirty() { Duration::from_millis(10) } else { NAP }
-    }
-
-    /// Whether it is the turn of accounts that nobody asks for: not before all tasks have gone on.
-    fn may_wake(&self) -> bool {
-        let is_back = |assigned: &Assigned<_>| !assigned.task.is_replaying();
-        self.arriving.is_empty() && self.tasks.values().all(is_back)
     }
 
     fn is_dirty(&self) -> bool {
@@ -744,7 +736,10 @@ impl<B: Broker> Worker<B> {
         let mut fetched = Vec::new();
         let mut taken = 0;
         let looks = self.shared.pace.looks / self.tasks.len().max(1) + 1;
-        let may_wake = self.may_wake();
+        // Nobody waits for those that are not asked for as much as for the tasks that are still to come.
+        let all_have_gone_on = self.arriving.is_empty()
+            && self.tasks.values().all(|assigned| !assigned.task.is_replaying());
+        let wakes = if all_have_gone_on { looks } else { looks / 10 + 1 };
         let live = self.tasks.values_mut().filter(|assigned| !assigned.task.is_replaying());
         let mut all_awake = false;
         for Assigned { task, counted } in live {
@@ -759,9 +754,9 @@ impl<B: Broker> Worker<B> {
                 }
             }
             let now = self.shared.clock.now();
-            if may_wake && task.is_waking() {
+            if task.is_waking() {
                 let begun = self.shared.clock.monotonic();
-                task.wake(looks, now)?;
+                task.wake(wakes, now)?;
                 self.shared.add_restore_time(RestoreStep::Thaw, begun);
                 all_awake |= !task.is_waking();
             }
