@@ -29,7 +29,7 @@ use barometer::task::TaskTime;
 use histories::harness::check;
 use histories::{Arrival, Case, cases, cases_with_outages};
 use serde_json::Value;
-use task_bench::{Bench, SOURCES, hour};
+use task_bench::{Bench, hour};
 
 fn card(yaml: &str) -> Arc<Scorecard> {
     let parsed = Scorecard::parse("card.yaml", yaml).unwrap_or_else(|problems| {
@@ -465,15 +465,7 @@ fn green_fleet(accounts: usize, outage_guard: bool) -> (Bench, Vec<OutputRecord>
         bench.watch_for_outages();
     }
     bench.fleet(accounts);
-    for source in SOURCES {
-        bench.reach_end(source, hour(0));
-    }
-    bench.work(hour(0));
-    bench.task.write_all();
-    let mut written = Vec::new();
-    while bench.task.is_dirty() {
-        written.extend(bench.commit(hour(0)));
-    }
+    let written = bench.write_all();
     (bench, written)
 }
 

@@ -8,6 +8,7 @@ use barometer::broker::OutputTopic;
 use barometer::capacity::Capacity;
 use barometer::engine::event::Source;
 use barometer::engine::limits::Limits;
+use barometer::engine::snapshot;
 use barometer::engine::time::Span;
 use barometer::task::TaskTime;
 use task_bench::{Bench, SOURCES, Stored, hour};
@@ -237,14 +238,7 @@ fn what_overtook_the_deadlines_of_others_changes_none_of_them() {
 fn a_crash_amid_a_burst_of_deadlines_leaves_no_account_without_its_report() {
     let mut bench = bench(TaskTime::Wall);
     bench.fleet(2_500);
-    for source in SOURCES {
-        bench.reach_end(source, hour(0));
-    }
-    bench.task.write_all();
-    let mut written = Vec::new();
-    while bench.task.is_dirty() {
-        written.extend(bench.commit(hour(0)));
-    }
+    let mut written = bench.write_all();
     // Every score falls, and no band yet: that takes another hour.
     bench.work(hour(48));
     let first = bench.commit(hour(48));
@@ -258,4 +252,52 @@ fn a_crash_amid_a_burst_of_deadlines_leaves_no_account_without_its_report() {
         outputs = if bench.task.is_dirty() { bench.commit(hour(48)) } else { Vec::new() };
     }
     assert_eq!(reported.len(), 2_500);
+}
+
+#[test]
+fn an_event_after_a_restore_does_not_wait_for_all_accounts() {
+    let mut bench = bench(TaskTime::Wall);
+    bench.fleet(300);
+    let written = bench.write_all();
+    bench.crash_to_sleep(&written, &[]);
+    assert_eq!((bench.task.account_count(), bench.task.engine().account_count()), (300, 0));
+    let event = bench.usage("a7", hour(50));
+    bench.fetch(Source::Usage, &[event], hour(50));
+    for source in SOURCES {
+        bench.reach_end(source, hour(50));
+    }
+    assert_eq!(bench.work(hour(50)), 1);
+    assert_eq!(bench.task.engine().account_count(), 1);
+    assert_eq!(bench.changes(), [change("a7", "green", "red", 49.0)], "what was due comes first");
+    let mut woken = 0;
+    while bench.task.is_waking() {
+        bench.task.wake(10, hour(50)).expect("state as it was written");
+        bench.work_with(hour(50), 10);
+        woken += bench.task.drain_woken().count();
+    }
+    while bench.task.has_open_deadlines() {
+        bench.work(hour(50));
+    }
+    // However late each of them woke up: all at the time it was due.
+    let changes = bench.changes();
+    let red: BTreeSet<&String> = changes.iter().map(|(account, ..)| account).collect();
+    assert!(changes.iter().all(|(_, _, to, hours)| (to.as_str(), *hours) == ("red", 49.0)));
+    assert_eq!((changes.len(), red.len(), woken), (300, 300, 300));
+}
+
+#[test]
+fn a_record_that_no_account_can_be_made_of_is_named_when_its_account_is_woken() {
+    let mut bench = bench(TaskTime::Wall);
+    bench.fleet(3);
+    let mut written = bench.write_all();
+    let last = written.iter_mut().rfind(|record| record.key.as_deref() == Some(b"a1"));
+    last.expect("it was written").value = Some(snapshot::seal(b"a1", &"no account"));
+    bench.crash_to_sleep(&written, &[]);
+    let event = bench.usage("a2", hour(1));
+    bench.fetch(Source::Usage, &[event], hour(1));
+    bench.work(hour(1));
+    let error = bench.task.wake(10, hour(1)).expect_err("it is no account");
+    let told = error.to_string();
+    let place = "topic `test-changelog`, partition 0, offset 0, key `a1`: its bytes are damaged: ";
+    assert!(told.starts_with(place), "{told}");
 }

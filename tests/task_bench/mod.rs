@@ -178,6 +178,20 @@ impl Bench {
         }
     }
 
+    /// Reads all topics to their end at hour 0, and writes the state of every account: what was written.
+    pub fn write_all(&mut self) -> Vec<OutputRecord> {
+        for source in SOURCES {
+            self.reach_end(source, hour(0));
+        }
+        self.work(hour(0));
+        self.task.write_all();
+        let mut written = Vec::new();
+        while self.task.is_dirty() {
+            written.extend(self.commit(hour(0)));
+        }
+        written
+    }
+
     /// Commits at wall time `now`: what was written.
     pub fn commit(&mut self, now: EventTime) -> Vec<OutputRecord> {
         self.task.prepare(now, &self.routing, usize::MAX, |_| false);
@@ -194,6 +208,13 @@ impl Bench {
     /// The process ends, and another one goes on from what was written, with these records to be read
     /// again.
     pub fn crash_and_replay(&mut self, changelog: &[OutputRecord], read: &[(Source, &[Stored])]) {
+        self.crash_to_sleep(changelog, read);
+        self.task.wake(usize::MAX, hour(0)).expect("state as it was written");
+        self.task.change_rules(&self.rules);
+    }
+
+    /// The same, but accounts are still dormant unless one of the records is theirs.
+    pub fn crash_to_sleep(&mut self, changelog: &[OutputRecord], read: &[(Source, &[Stored])]) {
         let committed = self.task.committed_offsets().iter().map(|processed| {
             let Processed { input, offset, metadata } = processed.clone();
             (input, Some(Committed { offset, metadata }))
@@ -218,8 +239,6 @@ impl Bench {
         }
         let done = self.task.replay(&self.routing, 1_000, hour(0)).expect("one partition");
         assert!(done.is_some(), "everything was there to be read");
-        self.task.wake(usize::MAX, hour(0)).expect("state as it was written");
-        self.task.change_rules(&self.rules);
     }
 
     /// The account's report, as the next commit shows it.
