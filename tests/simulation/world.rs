@@ -314,6 +314,11 @@ impl World {
                 self.failures.borrow_mut().push(error.to_string());
                 worker.stop(false);
                 process.die();
+                // Three of one name may end all three of them; then a supervisor starts one again.
+                let none_left = self.running().is_empty() && self.starts.borrow().is_empty();
+                if self.calm.get() && none_left {
+                    self.start_again(&process);
+                }
             }
         }
     }
