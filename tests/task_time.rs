@@ -3,13 +3,16 @@
 mod task_bench;
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use barometer::broker::OutputTopic;
 use barometer::capacity::Capacity;
-use barometer::engine::event::Source;
+use barometer::engine::Engine;
+use barometer::engine::event::{DecodeLimits, Source, decode};
 use barometer::engine::limits::Limits;
+use barometer::engine::scorecard::Scorecard;
 use barometer::engine::snapshot;
-use barometer::engine::time::Span;
+use barometer::engine::time::{EventTime, Span};
 use barometer::task::TaskTime;
 use task_bench::{Bench, SOURCES, Stored, hour};
 
@@ -232,6 +235,26 @@ fn what_overtook_the_deadlines_of_others_changes_none_of_them() {
         changes
     };
     assert_eq!(run(usize::MAX), run(7));
+}
+
+#[test]
+fn what_was_due_is_told_before_an_account_is_forgotten() {
+    let parsed = Scorecard::parse("card.yaml", CARD).expect("the test's card is a good one");
+    let mut engine = Engine::new(Arc::new(parsed.scorecard), EventTime::MIN);
+    let mut take = |source: Source, at: EventTime, looks: &mut usize, more: &str| {
+        let body =
+            format!(r#"{{"event_id":"{at}","account_id":"acme","occurred_at":"{at}",{more}}}"#,);
+        let (key, value) = (Some(&b"acme"[..]), Some(body.as_bytes()));
+        let event = decode(source, key, value, at, &DecodeLimits::default());
+        engine.advance_within(at, looks);
+        engine.handle_event(&event.expect("a good event"));
+        std::iter::from_fn(|| engine.poll_verdict()).map(|verdict| verdict.at).collect::<Vec<_>>()
+    };
+    let all = usize::MAX;
+    assert_eq!(take(Source::Usage, hour(0), &mut all.clone(), r#""feature":"f""#), [hour(0)]);
+    // Nobody has looked at it since.
+    assert_eq!(take(Source::Profile, hour(50), &mut 0, r#""forget":true"#), [hour(49)]);
+    assert_eq!(engine.account_count(), 0);
 }
 
 #[test]

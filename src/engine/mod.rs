@@ -530,6 +530,10 @@ impl Engine {
     /// then no measure says anything else than before.
     pub fn handle_event(&mut self, event: &Event<'_>) -> Option<Refusal> {
         if let Body::Forget = event.body {
+            // What was due until then is told, as if all deadlines had been handled.
+            if let Some(slot) = self.slot_of(&event.account_id) {
+                self.look_at_present(slot);
+            }
             self.forget(&event.account_id);
             return None;
         }
