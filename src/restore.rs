@@ -180,10 +180,8 @@ pub struct Lost {
 pub struct Restore {
     partition: i32,
     settings: Arc<TaskSettings>,
-    /// In force now.
-    rules: Arc<Rules>,
-    /// The same, and those of before.
-    known: Rules,
+    /// In force now, and with them those of before.
+    rules: Rules,
     dormant: Dormant,
     marker: Option<Marker>,
     guard: Option<KeptGuard>,
@@ -234,8 +232,7 @@ impl Restore {
         Restore {
             partition,
             settings,
-            known: (*rules).clone(),
-            rules,
+            rules: (*rules).clone(),
             dormant: Dormant::default(),
             marker: None,
             guard: None,
@@ -342,7 +339,7 @@ impl Restore {
         self.cards.push(String::from_utf8_lossy(hash).into_owned());
         // A card that this version does not take any more: accounts go over by their names.
         if let Ok(parsed) = Scorecard::parse("(a scorecard of before)", text) {
-            self.known = self.known.knowing(Arc::new(parsed.scorecard));
+            self.rules = self.rules.knowing(Arc::new(parsed.scorecard));
         }
     }
 
@@ -420,8 +417,14 @@ impl Restore {
                 .collect();
             let start: Vec<(Source, i64)> =
                 resumptions.iter().map(|r| (r.source, r.live_from)).collect();
-            let task =
-                Task::new(self.partition, self.settings, self.rules, &start, publish_from, 0);
+            let task = Task::new(
+                self.partition,
+                self.settings,
+                Arc::new(self.rules),
+                &start,
+                publish_from,
+                0,
+            );
             return Ok((task, resumptions));
         };
         let epoch_before = marker.epoch;
@@ -447,7 +450,7 @@ impl Restore {
                 Resumption { source: input.source, replay_from, live_from }
             })
             .collect();
-        let mut engine = Engine::with_rules(Arc::new(self.known), EventTime::MAX);
+        let mut engine = Engine::with_rules(Arc::new(self.rules), EventTime::MAX);
         if self.settings.outage_guard {
             engine = engine.with_outage_guard();
             if let Some(kept) = self.guard {

@@ -390,18 +390,35 @@ fn a_crash_into_other_rules_is_a_change_of_rules() {
         steady.listen();
         crashing.crash_into(rules);
         same("reports after the change", &steady.reports(), &crashing.reports())?;
-        for arrival in &case.arrivals[half..] {
-            steady.feed(arrival);
-            crashing.feed(arrival);
-        }
-        let end = case.arrivals.last().map_or(0, |arrival| arrival.record_time_ms);
-        for span in [0, HOUR_MS, DAY_MS, 35 * DAY_MS, 130 * DAY_MS] {
-            steady.advance_to(end + span);
-            crashing.advance_to(end + span);
-            same("reports", &steady.reports(), &crashing.reports())?;
-        }
-        same("verdicts", &steady.said, &crashing.said)
+        end_alike(&case.arrivals[half..], [steady, crashing], |_| true)
     });
+}
+
+/// Both take these arrivals and go through a long silence: of the accounts that `counts` names they say
+/// the same.
+fn end_alike(
+    arrivals: &[Arrival],
+    mut both: [Lives; 2],
+    counts: impl Fn(&String) -> bool,
+) -> Result<(), String> {
+    for arrival in arrivals {
+        both.iter_mut().for_each(|lives| lives.feed(arrival));
+    }
+    let end = arrivals.last().map_or(0, |arrival| arrival.record_time_ms);
+    for span in [0, HOUR_MS, DAY_MS, 35 * DAY_MS, 130 * DAY_MS] {
+        let reports = both.each_mut().map(|lives| {
+            lives.advance_to(end + span);
+            let mut reports = lives.reports();
+            reports.retain(|account_id, _| counts(account_id));
+            reports
+        });
+        same("reports", &reports[0], &reports[1])?;
+    }
+    let said = both.map(|mut lives| {
+        lives.said.retain(|account_id, _| counts(account_id));
+        lives.said
+    });
+    same("verdicts", &said[0], &said[1])
 }
 
 /// In the middle of a change of rules: whoever has gone over by then has gone over once and for all.
@@ -431,25 +448,7 @@ fn a_crash_changes_nothing_of_accounts_that_have_gone_over_to_other_rules() {
         let mut over = crashing.reports();
         over.retain(|_, report| report["scorecard_hash"] == card.hash);
         crashing.crash_into(Arc::clone(&rules));
-        for arrival in &case.arrivals[rest..] {
-            steady.feed(arrival);
-            crashing.feed(arrival);
-        }
-        let end = case.arrivals.last().map_or(0, |arrival| arrival.record_time_ms);
-        for span in [0, HOUR_MS, DAY_MS, 35 * DAY_MS, 130 * DAY_MS] {
-            steady.advance_to(end + span);
-            crashing.advance_to(end + span);
-            let reports = [&mut steady, &mut crashing].map(|lives| {
-                let mut reports = lives.reports();
-                reports.retain(|account_id, _| over.contains_key(account_id));
-                reports
-            });
-            same("reports", &reports[0], &reports[1])?;
-        }
-        for lives in [&mut steady, &mut crashing] {
-            lives.said.retain(|account_id, _| over.contains_key(account_id));
-        }
-        same("verdicts", &steady.said, &crashing.said)
+        end_alike(&case.arrivals[rest..], [steady, crashing], |id| over.contains_key(id))
     });
 }
 

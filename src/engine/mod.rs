@@ -350,11 +350,7 @@ impl Engine {
     /// told that it had yet to be told by then.
     fn go_over_to_chosen(&mut self, slot: u32) {
         let Some(RulesChange { at, .. }) = self.rules_change else { return };
-        while self.accounts[slot as usize].deadline <= at {
-            self.look_at(slot, self.accounts[slot as usize].deadline);
-            self.wake(slot);
-        }
-        if !self.accounts[slot as usize].id.is_empty() {
+        if self.handle_own_deadlines(slot, at) {
             self.choose_card(slot, at);
             self.open_again(slot);
         }
@@ -498,15 +494,21 @@ impl Engine {
         if self.has_to_go_over(slot) {
             self.go_over_to_chosen(slot);
         }
-        while self.accounts[slot as usize].deadline <= self.now {
-            self.look_at(slot, self.accounts[slot as usize].deadline);
-            self.wake(slot);
-        }
-        let is_there = !self.accounts[slot as usize].id.is_empty();
+        let is_there = self.handle_own_deadlines(slot, self.now);
         if is_there {
             self.look_at(slot, self.now);
         }
         is_there
+    }
+
+    /// Handles those of the account's deadlines that are still open up to `until`, each at its own time.
+    /// Returns whether the account is still there then.
+    fn handle_own_deadlines(&mut self, slot: u32, until: EventTime) -> bool {
+        while self.accounts[slot as usize].deadline <= until {
+            self.look_at(slot, self.accounts[slot as usize].deadline);
+            self.wake(slot);
+        }
+        !self.accounts[slot as usize].id.is_empty()
     }
 
     /// Up to when everything has been decided about an account that time alone decides.
