@@ -332,6 +332,7 @@ fn work_off(setup: &mut Setup, kafka: &Kafka, delivery: &str, name: &str, events
     );
     between.print_commits();
     between.print_checkpoints();
+    println!("    {} MB of memory at most", service.memory().1 >> 20);
     drop(service);
     rates
 }
@@ -428,6 +429,8 @@ fn print_restore<T>(name: &str, setup: &Setup, then: impl FnOnce(Service) -> T) 
         print!(" {step} {:.2}", ready.step("barometer_restore_step_seconds_total", step));
     }
     println!();
+    let (now, peak) = service.memory();
+    println!("    {} MB of memory when all are awake, {} MB at most", now >> 20, peak >> 20);
     then(service)
 }
 

@@ -53,6 +53,9 @@ impl ChangelogReader {
                 // The library reads partitions for named groups only. It never joins this one, but
                 // asks for its coordinator, for which another name would need rights of its own.
                 .set("group.id", &settings.group_id)
+                // Records at the beginning may be deleted between the question where it is and the first
+                // fetch.
+                .set("auto.offset.reset", "earliest")
                 .create_with_context(QuietContext);
             made.map_err(|error| broker_error(ErrorClass::Fatal, "making a Kafka client", &error))
         };
@@ -72,10 +75,10 @@ impl ChangelogReader {
     pub(super) fn open(&mut self, partition: i32, timeout: Duration) -> Result<(), BrokerError> {
         self.reading = None;
         let place = self.place(partition);
-        let (_, end) =
+        let (first, end) =
             self.asker.fetch_watermarks(&self.topic, partition, timeout).map_err(|error| {
                 let class = error.rdkafka_error_code().map_or(ErrorClass::Retriable, classify);
-                broker_error(class, &format!("asking for the end of {place}"), &error)
+                broker_error(class, &format!("asking for the ends of {place}"), &error)
             })?;
         let refused = |error| broker_error(ErrorClass::Fatal, &format!("reading {place}"), &error);
         let queue = Queue::of_partition(&self.client, &self.topic, partition, &self.waker)
@@ -89,8 +92,9 @@ impl ChangelogReader {
             queue.take(queue.waiting(), drop);
         }
         let mut assignment = TopicPartitionList::new();
+        // By its number: a client that is only just connecting asks for the beginning half a second later.
         assignment
-            .add_partition_offset(&self.topic, partition, Offset::Beginning)
+            .add_partition_offset(&self.topic, partition, Offset::Offset(first))
             .and_then(|()| self.client.assign(&assignment))
             .map_err(refused)?;
         self.reading = Some(Reading { queue, partition, end, ended: end == 0 });

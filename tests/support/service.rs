@@ -273,6 +273,18 @@ impl Service {
         ticks.iter().sum::<f64>() / 100.0
     }
 
+    /// Bytes of memory it has now, and had at most.
+    pub fn memory(&self) -> (u64, u64) {
+        let path = format!("/proc/{}/status", self.child.id());
+        let status = fs::read_to_string(path).expect("it runs");
+        let of = |name: &str| {
+            let line = status.lines().find_map(|line| line.strip_prefix(name));
+            let kilobytes = line.and_then(|rest| rest.split_whitespace().next()?.parse().ok());
+            1_024 * kilobytes.unwrap_or(0_u64)
+        };
+        (of("VmRSS:"), of("VmHWM:"))
+    }
+
     /// How it ended, if it has.
     pub fn ended(&mut self) -> Option<ExitStatus> {
         self.child.try_wait().expect("a child can be waited for")
