@@ -4,10 +4,15 @@
 //! and nearly all records of a running system are like it.
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use mimalloc::MiMalloc;
 use std::hint::black_box;
 
 use barometer::engine::event::{DecodeLimits, Source, decode};
 use barometer::engine::time::EventTime;
+
+/// The one of the binary.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 const RECORDS: [(&str, Source, &str); 7] = [
     (

@@ -9,13 +9,14 @@
 
 mod traffic;
 
-use std::alloc::{GlobalAlloc, Layout, System};
+use std::alloc::{GlobalAlloc, Layout};
 use std::hint::black_box;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use criterion::{Criterion, SamplingMode, Throughput, criterion_group, criterion_main};
+use mimalloc::MiMalloc;
 
 use barometer::engine::scorecard::Scorecard;
 use barometer::engine::time::EventTime;
@@ -28,7 +29,7 @@ const BATCH_EVENTS: usize = 50_000;
 const SIZES: [(&str, u32); 2] = [("100k", 100_000), ("1m", 1_000_000)];
 const CARD: &str = include_str!("../config/scorecards/saas-default.yaml");
 
-/// The system's allocator, which also knows how much is in use.
+/// The allocator of the binary, which also knows how much is in use.
 struct Counting;
 
 static BYTES_IN_USE: AtomicUsize = AtomicUsize::new(0);
@@ -36,30 +37,41 @@ static BYTES_IN_USE: AtomicUsize = AtomicUsize::new(0);
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-/// What a block takes of the heap in glibc: a word before it, rounded up to 16, at least 32.
-fn block_bytes(size: usize) -> usize {
-    (size + 8).next_multiple_of(16).max(32)
+/// # Safety
+/// `block` is one of the allocator's, or null.
+unsafe fn block_bytes(block: *const u8) -> usize {
+    // SAFETY: the caller's promise.
+    unsafe { MiMalloc.usable_size(block) }
 }
 
-// SAFETY: everything is handed to the system's allocator as it came.
+// SAFETY: everything is handed to the allocator as it came.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        BYTES_IN_USE.fetch_add(block_bytes(layout.size()), Ordering::Relaxed);
         // SAFETY: the caller's promise.
-        unsafe { System.alloc(layout) }
+        let block = unsafe { MiMalloc.alloc(layout) };
+        // SAFETY: it was made just now.
+        BYTES_IN_USE.fetch_add(unsafe { block_bytes(block) }, Ordering::Relaxed);
+        block
     }
 
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
-        BYTES_IN_USE.fetch_sub(block_bytes(layout.size()), Ordering::Relaxed);
         // SAFETY: the caller's promise.
-        unsafe { System.dealloc(block, layout) }
+        BYTES_IN_USE.fetch_sub(unsafe { block_bytes(block) }, Ordering::Relaxed);
+        // SAFETY: the caller's promise.
+        unsafe { MiMalloc.dealloc(block, layout) }
     }
 
     unsafe fn realloc(&self, block: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
-        BYTES_IN_USE.fetch_add(block_bytes(new_size), Ordering::Relaxed);
-        BYTES_IN_USE.fetch_sub(block_bytes(layout.size()), Ordering::Relaxed);
         // SAFETY: the caller's promise.
-        unsafe { System.realloc(block, layout, new_size) }
+        let before = unsafe { block_bytes(block) };
+        // SAFETY: the caller's promise.
+        let moved = unsafe { MiMalloc.realloc(block, layout, new_size) };
+        if !moved.is_null() {
+            BYTES_IN_USE.fetch_sub(before, Ordering::Relaxed);
+            // SAFETY: it was made just now.
+            BYTES_IN_USE.fetch_add(unsafe { block_bytes(moved) }, Ordering::Relaxed);
+        }
+        moved
     }
 }
 
@@ -125,11 +137,10 @@ fn bytes_per_account(_: &mut Criterion) {
     let accounts = 1 << 15;
     let before = BYTES_IN_USE.load(Ordering::Relaxed);
     let (engine, traffic) = loaded(accounts);
-    let traffic_bytes = block_bytes(accounts as usize * size_of::<u32>());
-    let used = BYTES_IN_USE.load(Ordering::Relaxed) - before - traffic_bytes;
+    drop(traffic);
+    let used = BYTES_IN_USE.load(Ordering::Relaxed) - before;
     assert_eq!(engine.account_count(), accounts as usize);
     println!("engine/bytes_per_account: {} (typical, all in)", used / accounts as usize);
-    drop(traffic);
 }
 
 criterion_group!(benches, bytes_per_account, throughput);

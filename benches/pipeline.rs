@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use criterion::{Criterion, SamplingMode, Throughput, criterion_group, criterion_main};
+use mimalloc::MiMalloc;
 
 use barometer::broker::{End, EndOffsets, Fetched, Input, InputRecord};
 use barometer::capacity::Capacity;
@@ -27,6 +28,10 @@ use barometer::routing::Routing;
 use barometer::task::{Task, TaskSettings, TaskTime};
 use barometer::view::View;
 use traffic::{Batch, Spread, Traffic, json};
+
+/// The one of the binary.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 /// Records between two commits.
 const BATCH_RECORDS: usize = 50_000;

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use criterion::{Criterion, SamplingMode, Throughput, criterion_group, criterion_main};
+use mimalloc::MiMalloc;
 
 use barometer::dormant::{Dormant, DormantAccount};
 use barometer::engine::Engine;
@@ -19,6 +20,10 @@ use barometer::engine::scorecard::Scorecard;
 use barometer::engine::snapshot::{self, KeptAccount, Stamp};
 use barometer::engine::time::EventTime;
 use traffic::{Batch, Traffic};
+
+/// The one of the binary.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 const ACCOUNTS: u32 = 100_000;
 const CARD: &str = include_str!("../config/scorecards/saas-default.yaml");

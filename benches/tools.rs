@@ -6,6 +6,7 @@
 //! the printing, on one core. What they leave out of the engine is what the tools cost.
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use mimalloc::MiMalloc;
 use std::fmt::Write;
 use std::hint::black_box;
 use std::sync::Arc;
@@ -21,6 +22,10 @@ use barometer::preset::PRESETS;
 use barometer::schema;
 use barometer::simulate::line::Lines;
 use barometer::simulate::{Fleet, FleetSettings};
+
+/// The one of the binary.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 fn check(criterion: &mut Criterion) {
     let card = wide_card(200);
