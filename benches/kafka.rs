@@ -1,7 +1,7 @@
 //! The whole service on a real Kafka: the binary itself, its own metrics, and a broker beside it on the
 //! same machine.
 //!
-//! `benches/kafka.sh [throughput|restore]` starts a broker and runs this. What is compared is measured
+//! `benches/kafka.sh [throughput|restore|handover]` starts a broker and runs this. What is compared is measured
 //! in one run and in turns, since a machine that others use too is not the same twice; what a broker on
 //! the same cores takes is in the wall times and not in the processor times, which are those of the
 //! service alone.
@@ -10,22 +10,27 @@
 //! - `restore`: the state of many accounts, read back by a new process from a broker that has it in
 //!   memory; then steady load, with what commits and checkpoints take; then a `kill -9` and a restore
 //!   with records to be read again.
+//! - `handover`: two processes share many accounts, one of them is killed, and the time is taken until
+//!   the other one says something of what has moved to it.
 
 #[path = "../tests/support/mod.rs"]
 mod support;
 mod traffic;
 
+use std::collections::BTreeMap;
 use std::env;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::{Offset, TopicPartitionList};
 use serde_json::json;
 
 use barometer::engine::event::Source;
 use barometer::engine::time::Span;
 use barometer::kafka::{EventWriter, KafkaSettings};
-use support::Kafka;
 use support::service::{INPUTS, OUTPUTS, Service, Setup};
+use support::{Kafka, read_record};
 use traffic::{Batch, Spread, Traffic, json};
 
 /// Partition numbers, all of one worker.
@@ -49,6 +54,13 @@ const STEADY_RATE: usize = 500;
 /// Longer than the checkpoint interval, so that what goes out afterwards is what comes in.
 const STEADY_WARM_UP: Duration = Duration::from_secs(40);
 const STEADY: Duration = Duration::from_secs(60);
+
+/// Accounts of two processes together, of which one is killed.
+const SHARED_ACCOUNTS: u32 = 1_000_000;
+/// How often one is killed, in turns.
+const KILLS: usize = 3;
+/// Accounts that are judged by hand after a kill: all partitions have some of them.
+const JUDGED_BY_HAND: u32 = 40;
 
 /// Events made at a time.
 const BATCH_EVENTS: usize = 50_000;
@@ -74,6 +86,9 @@ fn main() {
     }
     if is_wanted("restore") {
         restore();
+    }
+    if is_wanted("handover") {
+        handover();
     }
 }
 
@@ -159,7 +174,7 @@ impl Producer {
 
     /// What somebody says of an account is a verdict at once.
     fn override_band(&mut self, account: u32, traffic: &Traffic) {
-        let (time, account_id) = (traffic.now(), format!("acct-{account:07}"));
+        let (time, account_id) = (traffic.now(), account_id(account));
         let text = json!({
             "event_id": format!("override-{account}"),
             "account_id": account_id,
@@ -184,6 +199,10 @@ impl Producer {
     fn flush(&mut self) {
         self.writer.flush(PATIENCE).expect("the broker acknowledges events");
     }
+}
+
+fn account_id(account: u32) -> String {
+    format!("acct-{account:07}")
 }
 
 /// All metrics at one moment.
@@ -374,7 +393,7 @@ fn restore() {
         print_restore(&format!("restore {nth}"), &setup, end_well);
     }
     let service = print_restore(&format!("restore {RESTORES}"), &setup, |service| service);
-    steady(&service, &mut producer, &mut traffic);
+    steady(&service, &mut Load { producer, traffic, overridden: 0 });
     service.signal("KILL");
     drop(service);
     print_restore("after kill -9 under the steady load", &setup, end_well);
@@ -434,30 +453,44 @@ fn print_restore<T>(name: &str, setup: &Setup, then: impl FnOnce(Service) -> T) 
     then(service)
 }
 
-/// Load at a pace, and a verdict every second.
-fn steady(service: &Service, producer: &mut Producer, traffic: &mut Traffic) {
-    /// Events that go out together.
-    const TICK: Duration = Duration::from_millis(20);
-    let per_tick = STEADY_RATE / (1_000 / TICK.as_millis() as usize);
-    let begun = Instant::now();
-    let mut first = None;
-    let (mut sent, mut overridden) = (0, 0);
-    while begun.elapsed() < STEADY_WARM_UP + STEADY {
-        if first.is_none() && begun.elapsed() >= STEADY_WARM_UP {
-            first = Some(Look::at(service));
+/// Load at a pace, and a verdict every second, of the account after the one of the second before.
+struct Load {
+    producer: Producer,
+    traffic: Traffic,
+    overridden: u32,
+}
+
+impl Load {
+    fn keep_up(&mut self, span: Duration) {
+        /// Events that go out together.
+        const TICK: Duration = Duration::from_millis(20);
+        let per_tick = STEADY_RATE / (1_000 / TICK.as_millis() as usize);
+        let begun = Instant::now();
+        let (mut sent, first) = (0, self.overridden);
+        while begun.elapsed() < span {
+            let due = begun.elapsed().as_millis() as usize / TICK.as_millis() as usize * per_tick;
+            if due > sent {
+                self.producer.events(&mut self.traffic, due - sent);
+                sent = due;
+            }
+            if begun.elapsed().as_secs() > u64::from(self.overridden - first) {
+                self.override_next();
+            }
+            thread::sleep(TICK);
         }
-        let due = begun.elapsed().as_millis() as usize / TICK.as_millis() as usize * per_tick;
-        if due > sent {
-            producer.events(traffic, due - sent);
-            sent = due;
-        }
-        if begun.elapsed().as_secs() > u64::from(overridden) {
-            producer.override_band(overridden, traffic);
-            overridden += 1;
-        }
-        thread::sleep(TICK);
     }
-    let first = first.expect("the warm-up comes before the end");
+
+    fn override_next(&mut self) -> u32 {
+        self.producer.override_band(self.overridden, &self.traffic);
+        self.overridden += 1;
+        self.overridden - 1
+    }
+}
+
+fn steady(service: &Service, load: &mut Load) {
+    load.keep_up(STEADY_WARM_UP);
+    let first = Look::at(service);
+    load.keep_up(STEADY);
     let last = Look::at(service);
     let between = Between(&first, &last);
     println!(
@@ -469,4 +502,143 @@ fn steady(service: &Service, producer: &mut Producer, traffic: &mut Traffic) {
     );
     between.print_commits();
     between.print_checkpoints();
+}
+
+/// Two processes, and one of them is killed.
+fn handover() {
+    let kafka = Kafka::for_test("bench-handover");
+    let setup = bench_setup(&kafka);
+    setup.create_topics(PARTITIONS);
+    let mut load = Load {
+        producer: Producer::new(&setup),
+        traffic: Traffic::new(SHARED_ACCOUNTS),
+        overridden: 0,
+    };
+    println!(
+        "handover: {SHARED_ACCOUNTS} accounts, {PARTITIONS} partitions, two processes of one worker \
+         each; after a kill at most {} may pass, and 2 s per million accounts moved, and a replay",
+        bound_text(&setup)
+    );
+    let setups = ["one", "two"].map(|name| setup.named(name));
+    let mut services = setups.each_ref().map(|setup| setup.run(&[]));
+    let share = PARTITIONS as usize / services.len();
+    wait_until(&services, |service| owned(service).len() == share);
+    load.producer.histories(&mut load.traffic, SHARED_ACCOUNTS);
+    load.producer.flush();
+    let taken = |services: &[Service; 2]| -> f64 {
+        services.iter().map(|service| Look::at(service).consumed()).sum()
+    };
+    let begun = Instant::now();
+    while taken(&services) < load.producer.written as f64 {
+        assert!(begun.elapsed() < PATIENCE, "not taken in; the log:\n{:?}", services[0].log());
+        thread::sleep(LOOK);
+    }
+    for kill in 0..KILLS {
+        let victim = kill % services.len();
+        load.keep_up(STEADY_WARM_UP);
+        print_handover(&kafka, &setup, &services, victim, &mut load);
+        services[victim] = setups[victim].run(&[]);
+        wait_until(&services, |service| {
+            owned(service).len() == share && service.get("/readyz").0 == 200
+        });
+    }
+    services.into_iter().for_each(end_well);
+}
+
+/// Kills one of two processes, and tells when the other one said something of each partition that has
+/// moved.
+fn print_handover(
+    kafka: &Kafka,
+    setup: &Setup,
+    services: &[Service; 2],
+    victim: usize,
+    load: &mut Load,
+) {
+    let (victim, heir) = (&services[victim], &services[1 - victim]);
+    let moves = owned(victim);
+    let accounts = f64::from(SHARED_ACCOUNTS) * moves.len() as f64 / f64::from(PARTITIONS);
+    let before = Look::at(heir);
+    let restored_before = heir.said("task restored");
+    let topic = setup.topic("events");
+    let consumer: BaseConsumer = kafka
+        .client()
+        .set("group.id", kafka.name("witness"))
+        .set("isolation.level", "read_committed")
+        .set("fetch.wait.max.ms", "10")
+        .create()
+        .expect("a consumer");
+    let mut from = TopicPartitionList::new();
+    for (partition, end) in kafka.high_water_marks(topic) {
+        from.add_partition_offset(topic, partition, Offset::Offset(end)).expect("an offset");
+    }
+    consumer.assign(&from).expect("an assignment");
+
+    victim.signal("KILL");
+    let killed = Instant::now();
+    let judged: Vec<String> =
+        (0..JUDGED_BY_HAND).map(|_| account_id(load.override_next())).collect();
+    load.producer.flush();
+    let (mut assigned, mut restored) = (None, None);
+    let mut first_verdicts = BTreeMap::new();
+    while first_verdicts.len() < moves.len() || restored.is_none() {
+        assert!(killed.elapsed() < PATIENCE, "nothing was said; the log:\n{:?}", heir.log());
+        if let Some(Ok(message)) = consumer.poll(Duration::from_millis(5)) {
+            let record = read_record(&message);
+            if moves.contains(&record.partition) && judged.contains(&record.key_text().to_owned()) {
+                first_verdicts.entry(record.partition).or_insert_with(|| killed.elapsed());
+            }
+        }
+        if assigned.is_none() && owned(heir).len() == PARTITIONS as usize {
+            assigned = Some(killed.elapsed());
+        }
+        if restored.is_none() && heir.said("task restored") == restored_before + moves.len() {
+            restored = Some(killed.elapsed());
+        }
+    }
+    let after = Look::at(heir);
+    let (assigned, restored) = (assigned.expect("before it"), restored.expect("the loop's end"));
+    println!(
+        "  {accounts} accounts of partitions {moves:?} moved: assigned {:.2} s after the kill, gone on \
+         {:.2} s after that, first verdicts {} s after the kill",
+        assigned.as_secs_f64(),
+        (restored - assigned).as_secs_f64(),
+        first_verdicts
+            .values()
+            .map(|after| format!("{:.2}", after.as_secs_f64()))
+            .collect::<Vec<_>>()
+            .join(" and "),
+    );
+    print!("    the worker's seconds:");
+    for step in RESTORE_STEPS {
+        let metric = "barometer_restore_step_seconds_total";
+        print!(" {step} {:.2}", after.step(metric, step) - before.step(metric, step));
+    }
+    let replayed = Between(&before, &after).sum("barometer_replayed_records_total");
+    println!("; {replayed} records read again");
+}
+
+/// Session and transaction time-out.
+fn bound_text(setup: &Setup) -> String {
+    let session = setup.settings["kafka"]["session_timeout"].as_str().expect("it is set");
+    format!("{session} (session) and 10s (transaction)")
+}
+
+/// The partition numbers a process of one worker was given last.
+fn owned(service: &Service) -> Vec<i32> {
+    let log = service.log();
+    let lines = log.iter().rev().filter(|line| line.contains("partitions assigned"));
+    let mut lists = lines.filter_map(|line| {
+        let (_, rest) = line.split_once("partitions=[")?;
+        let (list, _) = rest.split_once(']')?;
+        list.split(", ").map(|number| number.parse().ok()).collect()
+    });
+    lists.next().unwrap_or_default()
+}
+
+fn wait_until(services: &[Service], is_so: impl Fn(&Service) -> bool) {
+    let begun = Instant::now();
+    while !services.iter().all(&is_so) {
+        assert!(begun.elapsed() < PATIENCE, "waited in vain; the log:\n{:?}", services[0].log());
+        thread::sleep(LOOK);
+    }
 }

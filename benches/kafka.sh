@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # benches/kafka.rs on a Kafka of its own, which is stopped again at the end.
 #
-#   benches/kafka.sh [throughput|restore]
+#   benches/kafka.sh [throughput|restore|handover]
 #
 # Needs what tests/all.sh needs: a JVM and Maven. BAROMETER_TEST_BOOTSTRAP=host:port takes a Kafka that
 # is there already and may be littered. Takes some minutes, and some GB of disk under TMPDIR.

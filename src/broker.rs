@@ -207,27 +207,28 @@ pub trait Broker {
     fn watermarks(&mut self, input: Input, timeout: Duration) -> Result<(i64, i64), BrokerError>;
 
     /// Begins to read this partition of the changelog from its beginning, as far as it is written
-    /// and decided by now: open transactions are waited for. One partition at a time; a new call
-    /// begins anew. Blocks up to `timeout`.
+    /// and decided by now: open transactions are waited for. Several may be open at a time; one that
+    /// is open already begins anew. Blocks up to `timeout`.
     ///
     /// # Errors
     /// `Retriable` on a time-out or a broker that cannot be reached, `Fatal` when it cannot be read.
     fn changelog_open(&mut self, partition: i32, timeout: Duration) -> Result<(), BrokerError>;
 
-    /// Moves up to `max` further records of the changelog to the end of `into`, waiting up to
-    /// `timeout` for some; `true` when all have been handed out. Committed records only.
+    /// Moves up to `max` further records of an open partition of the changelog to the end of `into`,
+    /// waiting up to `timeout` for some; `true` when all have been handed out. Committed records only.
     ///
     /// # Errors
     /// `Fatal` when it cannot be read. Trouble that passes is waited out by the next calls.
     fn changelog_read(
         &mut self,
+        partition: i32,
         max: usize,
         timeout: Duration,
         into: &mut Vec<Self::Record>,
     ) -> Result<bool, BrokerError>;
 
-    /// The changelog is not needed any more for now.
-    fn changelog_close(&mut self);
+    /// This partition of the changelog is not needed any more for now, if it was at all.
+    fn changelog_close(&mut self, partition: i32);
 
     /// Answers [`Change::Assigned`]: starts fetching each input at its offset. Best given for the
     /// whole change in one call. An input that was accepted before is read again from the offset

@@ -50,6 +50,9 @@ const TROUBLE_LOGGED_EVERY: Duration = Duration::from_secs(10);
 const STOP_PATIENCE: Duration = Duration::from_secs(4);
 /// Records of the changelog taken at a time, and longest wait for some.
 const CHANGELOG_READ: (usize, Duration) = (2_000, Duration::from_millis(10));
+/// Changelogs that are open at a time: the records of one are on their way while another is read, and as
+/// many bytes as the client takes ahead wait for each.
+const CHANGELOGS_OPEN: usize = 4;
 /// Longest time spent on the changelog before the group and the other tasks have their turn.
 const CHANGELOG_TURN: Duration = Duration::from_millis(50);
 /// How long a parked task may wait to come back: longer than any rebalance takes. After that its
@@ -170,8 +173,10 @@ struct Arriving {
     committed: Option<Vec<(Input, Option<Committed>)>>,
     /// Of inputs without a committed offset.
     earliest: HashMap<Input, i64>,
-    /// While its changelog is being read.
+    /// While its changelog is open.
     restore: Option<Restore>,
+    /// Its changelog could not be opened while another one was read: it waits until it is the first.
+    waits: bool,
 }
 
 /// A task, and where its inputs have to be read again.
@@ -368,6 +373,7 @@ impl<B: Broker> Worker<B> {
                 committed: None,
                 earliest: HashMap::new(),
                 restore: None,
+                waits: false,
             });
         }
         if inputs.is_empty() {
@@ -468,23 +474,16 @@ impl<B: Broker> Worker<B> {
 
     /// Reads on in the changelog of the first partition number that waits for it.
     fn read_changelog(&mut self) -> Result<(), WorkerError> {
+        self.open_changelogs()?;
         let Some(arriving) = self.arriving.front_mut() else { return Ok(()) };
-        let restore = match &mut arriving.restore {
-            Some(restore) => restore,
-            none => {
-                let begun = self.shared.clock.monotonic();
-                self.broker.changelog_open(arriving.partition, ANSWER_TIMEOUT)?;
-                self.shared.add_restore_time(RestoreStep::Ask, begun);
-                let settings = Arc::clone(&self.shared.settings);
-                none.insert(Restore::new(arriving.partition, settings, self.shared.rules.rules()))
-            }
-        };
+        let Some(restore) = &mut arriving.restore else { return Ok(()) };
         let mut now = self.shared.clock.monotonic();
         let turn_ends = now + CHANGELOG_TURN;
         let mut records = Vec::new();
         loop {
             let (max, timeout) = CHANGELOG_READ;
-            let ended = self.broker.changelog_read(max, timeout, &mut records)?;
+            let ended =
+                self.broker.changelog_read(arriving.partition, max, timeout, &mut records)?;
             now = self.shared.add_restore_time(RestoreStep::Read, now);
             for record in records.drain(..) {
                 restore.take(&record)?;
@@ -497,6 +496,31 @@ impl<B: Broker> Worker<B> {
                 return Ok(());
             }
         }
+    }
+
+    /// Opens the changelogs of those that come next, so that their records are on the way.
+    fn open_changelogs(&mut self) -> Result<(), WorkerError> {
+        for (nth, arriving) in self.arriving.iter_mut().take(CHANGELOGS_OPEN).enumerate() {
+            if arriving.restore.is_some() || (arriving.waits && nth > 0) {
+                continue;
+            }
+            let begun = self.shared.clock.monotonic();
+            let opened = self.broker.changelog_open(arriving.partition, ANSWER_TIMEOUT);
+            self.shared.add_restore_time(RestoreStep::Ask, begun);
+            match opened {
+                Ok(()) => {
+                    let (settings, rules) = (&self.shared.settings, self.shared.rules.rules());
+                    let restore = Restore::new(arriving.partition, Arc::clone(settings), rules);
+                    arriving.restore = Some(restore);
+                }
+                // What is read of the first one goes on; its turn is the time to insist.
+                Err(error) if nth > 0 && error.class == ErrorClass::Retriable => {
+                    arriving.waits = true;
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
     }
 
     /// All there is of a partition number's state has been read: it becomes a task.
@@ -515,6 +539,7 @@ impl<B: Broker> Worker<B> {
         else {
             return Ok(());
         };
+        self.broker.changelog_close(partition);
         let records = restore.records();
         let lost = restore.skip_deleted(&mut committed, |input| held[&input]);
         let put_together = self.put_together(restore, &committed, &arriving.earliest, &held, &lost);
@@ -552,9 +577,6 @@ impl<B: Broker> Worker<B> {
         self.tasks.insert(partition, Assigned { task, counted: Stats::default() });
         self.rules_unsure = true;
         self.shared.metrics.set_partitions(self.number, self.tasks.len());
-        if self.arriving.is_empty() {
-            self.broker.changelog_close();
-        }
         self.show_condition();
         Ok(())
     }
@@ -704,7 +726,13 @@ impl<B: Broker> Worker<B> {
     }
 
     fn take_away(&mut self, inputs: &[Input], keep: bool) -> Result<(), WorkerError> {
-        self.arriving.retain(|arriving| !inputs.contains(&arriving.inputs[0]));
+        self.arriving.retain(|arriving| {
+            let stays = !inputs.contains(&arriving.inputs[0]);
+            if !stays && arriving.restore.is_some() {
+                self.broker.changelog_close(arriving.partition);
+            }
+            stays
+        });
         for partition in numbers(inputs) {
             let Some(mut assigned) = self.tasks.remove(&partition) else { continue };
             for source in Source::ALL {
@@ -723,9 +751,6 @@ impl<B: Broker> Worker<B> {
         }
         self.shared.metrics.set_partitions(self.number, self.tasks.len());
         self.broker.release(inputs)?;
-        if self.arriving.is_empty() {
-            self.broker.changelog_close();
-        }
         self.show_condition();
         Ok(())
     }

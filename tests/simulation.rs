@@ -132,6 +132,7 @@ fn everything_happened(counts: &Counts) {
         "rebalance during a rebalance",
         "incremental members",
         "restores",
+        "changelogs open at a time",
         "inputs replayed",
         "resumed",
         "resumed ahead",

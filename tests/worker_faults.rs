@@ -202,6 +202,7 @@ impl Broker for FakeBroker {
 
     fn changelog_read(
         &mut self,
+        _: i32,
         _: usize,
         _: Duration,
         into: &mut Vec<Record>,
@@ -211,7 +212,7 @@ impl Broker for FakeBroker {
         Ok(self.changelog.is_empty())
     }
 
-    fn changelog_close(&mut self) {}
+    fn changelog_close(&mut self, _: i32) {}
 
     fn accept(&mut self, start: &[(Input, i64)]) -> Result<(), BrokerError> {
         self.position = start.first().map(|(_, offset)| *offset);

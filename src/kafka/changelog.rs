@@ -1,9 +1,10 @@
-//! Reads the state back: one partition of the changelog, from its beginning to where it ended when
+//! Reads the state back: partitions of the changelog, each from its beginning to where it ended when
 //! it was opened.
 //!
 //! A consumer of its own that belongs to no group, so that a restore neither waits for the members'
 //! business nor holds it up.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,7 +23,8 @@ type Client = BaseConsumer<QuietContext>;
 /// A reader of the changelog.
 pub(super) struct ChangelogReader {
     topic: String,
-    reading: Option<Reading>,
+    /// By partition.
+    readings: BTreeMap<i32, Reading>,
     /// Errors and logs arrive here.
     events: Option<Queue<Client>>,
     waker: Arc<Waker>,
@@ -31,10 +33,9 @@ pub(super) struct ChangelogReader {
     client: Arc<Client>,
 }
 
-/// The partition that is being read.
+/// A partition that is being read.
 struct Reading {
     queue: Queue<Client>,
-    partition: i32,
     /// The offset after the last record there was when it was opened.
     end: i64,
     ended: bool,
@@ -63,7 +64,7 @@ impl ChangelogReader {
         let reader = Arc::new(client("read_committed")?);
         Ok(ChangelogReader {
             topic: settings.output_topic(OutputTopic::Changelog).to_owned(),
-            reading: None,
+            readings: BTreeMap::new(),
             events: Queue::of_client(&reader, &waker),
             waker,
             asker: client("read_uncommitted")?,
@@ -73,7 +74,7 @@ impl ChangelogReader {
 
     /// See [`crate::broker::Broker::changelog_open`].
     pub(super) fn open(&mut self, partition: i32, timeout: Duration) -> Result<(), BrokerError> {
-        self.reading = None;
+        self.close(partition);
         let place = self.place(partition);
         let (first, end) =
             self.asker.fetch_watermarks(&self.topic, partition, timeout).map_err(|error| {
@@ -86,7 +87,6 @@ impl ChangelogReader {
                 class: ErrorClass::Fatal,
                 message: format!("{place} has no queue in the client"),
             })?;
-        self.client.unassign().map_err(refused)?;
         // What an earlier reading left behind is not of this one.
         while queue.waiting() > 0 {
             queue.take(queue.waiting(), drop);
@@ -95,20 +95,21 @@ impl ChangelogReader {
         // By its number: a client that is only just connecting asks for the beginning half a second later.
         assignment
             .add_partition_offset(&self.topic, partition, Offset::Offset(first))
-            .and_then(|()| self.client.assign(&assignment))
+            .and_then(|()| self.client.incremental_assign(&assignment))
             .map_err(refused)?;
-        self.reading = Some(Reading { queue, partition, end, ended: end == 0 });
+        self.readings.insert(partition, Reading { queue, end, ended: end == 0 });
         Ok(())
     }
 
     /// See [`crate::broker::Broker::changelog_read`].
     pub(super) fn read(
         &mut self,
+        partition: i32,
         max: usize,
         timeout: Duration,
         into: &mut Vec<KafkaRecord>,
     ) -> Result<bool, BrokerError> {
-        let Some(reading) = &mut self.reading else { return Ok(true) };
+        let Some(reading) = self.readings.get_mut(&partition) else { return Ok(true) };
         self.waker.clear();
         if reading.queue.waiting() == 0 && !reading.ended {
             self.waker.wait(timeout);
@@ -121,7 +122,7 @@ impl ChangelogReader {
             Taken::Failed { code, reason, .. } => failure = Some((code, reason)),
         });
         reading.ended = ended;
-        let (ended, partition) = (ended && reading.queue.waiting() == 0, reading.partition);
+        let ended = ended && reading.queue.waiting() == 0;
         while self.events.as_ref().is_some_and(|events| events.waiting() > 0) {
             drop(self.client.poll(Duration::ZERO));
         }
@@ -136,6 +137,19 @@ impl ChangelogReader {
                 message: format!("{}: {}", self.place(partition), with_advice(&reason, code)),
             }),
         }
+    }
+
+    /// See [`crate::broker::Broker::changelog_close`]. Returns whether no partition is open any more.
+    pub(super) fn close(&mut self, partition: i32) -> bool {
+        if self.readings.remove(&partition).is_some() {
+            let mut closed = TopicPartitionList::new();
+            closed.add_partition(&self.topic, partition);
+            if let Err(error) = self.client.incremental_unassign(&closed) {
+                // It goes on filling a queue that nobody reads, up to its limit.
+                tracing::warn!(place = self.place(partition), %error, "the changelog stays open");
+            }
+        }
+        self.readings.is_empty()
     }
 
     fn place(&self, partition: i32) -> String {

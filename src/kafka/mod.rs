@@ -127,16 +127,20 @@ impl Broker for KafkaBroker {
 
     fn changelog_read(
         &mut self,
+        partition: i32,
         max: usize,
         timeout: Duration,
         into: &mut Vec<KafkaRecord>,
     ) -> Result<bool, BrokerError> {
-        self.changelog.as_mut().map_or(Ok(true), |reader| reader.read(max, timeout, into))
+        let reader = self.changelog.as_mut();
+        reader.map_or(Ok(true), |reader| reader.read(partition, max, timeout, into))
     }
 
-    fn changelog_close(&mut self) {
-        self.changelog = None;
-        self.source.close_asker();
+    fn changelog_close(&mut self, partition: i32) {
+        if self.changelog.as_mut().is_none_or(|reader| reader.close(partition)) {
+            self.changelog = None;
+            self.source.close_asker();
+        }
     }
 
     fn accept(&mut self, start: &[(Input, i64)]) -> Result<(), BrokerError> {

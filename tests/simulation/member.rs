@@ -77,7 +77,8 @@ struct State {
     /// The answer to come, and when.
     question: Option<(i64, EndOffsets)>,
     asked: i64,
-    changelog: Option<Reading>,
+    /// By partition number.
+    changelog: BTreeMap<i32, Reading>,
     /// Assigned partition numbers whose state nobody has asked for yet.
     fresh: BTreeSet<i32>,
 }
@@ -90,7 +91,6 @@ struct Held {
 }
 
 struct Reading {
-    partition: i32,
     position: i64,
     end: i64,
 }
@@ -113,7 +113,7 @@ impl Client {
                 queue: VecDeque::new(),
                 question: None,
                 asked: i64::MIN,
-                changelog: None,
+                changelog: BTreeMap::new(),
                 fresh: BTreeSet::new(),
             }),
         }
@@ -555,7 +555,7 @@ impl Broker for Member {
                 Change::Lost(_) => "lost",
             };
             self.world.count(what);
-            if state.changelog.is_some() {
+            if !state.changelog.is_empty() {
                 self.world.count(format!("{what} during a restore"));
             }
         }
@@ -621,7 +621,10 @@ impl Broker for Member {
         let place = Place::Output(OutputTopic::Changelog, partition);
         let end = self.world.cluster.borrow_mut().log(place).next;
         let mut state = self.client.state.borrow_mut();
-        state.changelog = Some(Reading { partition, position: 0, end });
+        state.changelog.insert(partition, Reading { position: 0, end });
+        if state.changelog.len() > 1 {
+            self.world.count("changelogs open at a time");
+        }
         state.fresh.remove(&partition);
         self.world.count("restores");
         Ok(())
@@ -629,6 +632,7 @@ impl Broker for Member {
 
     fn changelog_read(
         &mut self,
+        partition: i32,
         max: usize,
         timeout: Duration,
         into: &mut Vec<Handed>,
@@ -638,9 +642,9 @@ impl Broker for Member {
         let count = max.min(world.roll(1..20) as usize);
         let reachable = self.reach(0).is_ok();
         let mut state = self.client.state.borrow_mut();
-        let Some(reading) = &mut state.changelog else { return Ok(true) };
+        let Some(reading) = state.changelog.get_mut(&partition) else { return Ok(true) };
         if reachable {
-            let place = Place::Output(OutputTopic::Changelog, reading.partition);
+            let place = Place::Output(OutputTopic::Changelog, partition);
             let (records, next) =
                 world.cluster.borrow_mut().log(place).read(reading.position, count);
             let forgets = world.plan.mistake == Some(Mistake::CheckpointsWithoutPositions);
@@ -662,8 +666,8 @@ impl Broker for Member {
         Ok(false)
     }
 
-    fn changelog_close(&mut self) {
-        self.client.state.borrow_mut().changelog = None;
+    fn changelog_close(&mut self, partition: i32) {
+        self.client.state.borrow_mut().changelog.remove(&partition);
     }
 
     fn accept(&mut self, start: &[(Input, i64)]) -> Result<(), BrokerError> {
