@@ -65,7 +65,7 @@ fn written() -> Changelog {
 }
 
 fn open<'a>(account_id: &str, bytes: &'a [u8]) -> KeptAccount<'a> {
-    snapshot::open(account_id.as_bytes(), bytes).expect("as it was written")
+    KeptAccount::open(account_id.as_bytes(), bytes).expect("as it was written")
 }
 
 impl Changelog {

@@ -493,7 +493,7 @@ impl<R: InputRecord> Task<R> {
         let error = |reason: SnapshotError| {
             unreadable(&self.settings, self.partition, *offset, key, reason)
         };
-        let kept: KeptAccount<'_> = snapshot::open(key, bytes).map_err(error)?;
+        let kept = KeptAccount::open(key, bytes).map_err(error)?;
         let (stamp, unreported) = (kept.stamp(), kept.unreported);
         let slot = self.engine.put_back(account_id, kept).map_err(error)?;
         let marker = self.marker.as_ref().expect("whoever has records has a marker");

@@ -212,8 +212,7 @@ impl Lives {
             self.engine.restore_guard(kept, *came);
         }
         for (account_id, (bytes, taken)) in &self.kept {
-            let kept: KeptAccount<'_> =
-                snapshot::open(account_id.as_bytes(), bytes).expect("as it was written");
+            let kept = KeptAccount::open(account_id.as_bytes(), bytes).expect("as it was written");
             assert_eq!(kept.stamp().positions, [*taken as i64; 5]);
             self.engine.put_back(account_id, kept).expect("as it was written");
         }

@@ -10,9 +10,11 @@ use barometer::capacity::Capacity;
 use barometer::engine::Engine;
 use barometer::engine::event::{DecodeLimits, Source, decode};
 use barometer::engine::limits::Limits;
+use barometer::engine::record;
 use barometer::engine::scorecard::Scorecard;
-use barometer::engine::snapshot;
+use barometer::engine::snapshot::{self, KeptAccount, Stamp};
 use barometer::engine::time::{EventTime, Span};
+use barometer::engine::verdict::Verdict;
 use barometer::task::TaskTime;
 use task_bench::{Bench, SOURCES, Stored, hour};
 
@@ -239,22 +241,65 @@ fn what_overtook_the_deadlines_of_others_changes_none_of_them() {
 
 #[test]
 fn what_was_due_is_told_before_an_account_is_forgotten() {
-    let parsed = Scorecard::parse("card.yaml", CARD).expect("the test's card is a good one");
-    let mut engine = Engine::new(Arc::new(parsed.scorecard), EventTime::MIN);
-    let mut take = |source: Source, at: EventTime, looks: &mut usize, more: &str| {
-        let body =
-            format!(r#"{{"event_id":"{at}","account_id":"acme","occurred_at":"{at}",{more}}}"#,);
-        let (key, value) = (Some(&b"acme"[..]), Some(body.as_bytes()));
-        let event = decode(source, key, value, at, &DecodeLimits::default());
-        engine.advance_within(at, looks);
-        engine.handle_event(&event.expect("a good event"));
-        std::iter::from_fn(|| engine.poll_verdict()).map(|verdict| verdict.at).collect::<Vec<_>>()
-    };
+    let mut engine = engine();
     let all = usize::MAX;
-    assert_eq!(take(Source::Usage, hour(0), &mut all.clone(), r#""feature":"f""#), [hour(0)]);
+    let first = said(&mut engine, Source::Usage, hour(0), &mut all.clone(), r#""feature":"f""#);
+    assert_eq!(first.iter().map(|verdict| verdict.at).collect::<Vec<_>>(), [hour(0)]);
     // Nobody has looked at it since.
-    assert_eq!(take(Source::Profile, hour(50), &mut 0, r#""forget":true"#), [hour(49)]);
+    let last = said(&mut engine, Source::Profile, hour(50), &mut 0, r#""forget":true"#);
+    assert_eq!(last.iter().map(|verdict| verdict.at).collect::<Vec<_>>(), [hour(49)]);
     assert_eq!(engine.account_count(), 0);
+}
+
+#[test]
+fn an_account_that_is_forgotten_and_comes_again_gives_no_id_twice() {
+    let mut engine = engine();
+    let mut ids = Vec::new();
+    let mut take = |engine: &mut Engine, source: Source, hours: i64, more: &str| {
+        let verdicts = said(engine, source, hour(hours), &mut usize::MAX.clone(), more);
+        ids.extend(verdicts.iter().map(|verdict| {
+            let headers = record::encode(verdict, "/barometer/test").headers;
+            let (_, id) = headers.iter().find(|(name, _)| *name == "ce_id").expect("an id");
+            (verdict.sequence, id.clone())
+        }));
+    };
+    take(&mut engine, Source::Usage, 0, r#""feature":"f""#);
+    take(&mut engine, Source::Profile, 1, r#""forget":true"#);
+    take(&mut engine, Source::Usage, 2, r#""feature":"f""#);
+    // It goes on under the same ids after a restore.
+    let slot = engine.find("acme").expect("it is known again");
+    let bytes = snapshot::seal(b"acme", &engine.keep(slot, &Stamp::default(), false));
+    let mut engine = self::engine();
+    let kept = KeptAccount::open(b"acme", &bytes).expect("as it was written");
+    engine.put_back("acme", kept).expect("as it was written");
+    engine.thaw(hour(2), hour(2), EventTime::MIN);
+    take(&mut engine, Source::Usage, 60, r#""feature":"f""#);
+    let id = |began: i64, sequence: u64| {
+        (sequence, format!("acme:{}:{sequence}", hour(began).as_millis()))
+    };
+    assert_eq!(ids[..2], [id(0, 1), id(2, 1)]);
+    assert_eq!(ids[2..], [id(2, 2)], "red for its silence");
+}
+
+fn engine() -> Engine {
+    let parsed = Scorecard::parse("card.yaml", CARD).expect("the test's card is a good one");
+    Engine::new(Arc::new(parsed.scorecard), EventTime::MIN)
+}
+
+/// What is said of `acme` by an event with `more` fields, and by what was due before it.
+fn said(
+    engine: &mut Engine,
+    source: Source,
+    at: EventTime,
+    looks: &mut usize,
+    more: &str,
+) -> Vec<Verdict> {
+    let body = format!(r#"{{"event_id":"{at}","account_id":"acme","occurred_at":"{at}",{more}}}"#,);
+    let (key, value) = (Some(&b"acme"[..]), Some(body.as_bytes()));
+    let event = decode(source, key, value, at, &DecodeLimits::default());
+    engine.advance_within(at, looks);
+    engine.handle_event(&event.expect("a good event"));
+    std::iter::from_fn(|| engine.poll_verdict()).collect()
 }
 
 #[test]

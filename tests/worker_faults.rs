@@ -466,7 +466,7 @@ fn eleven_changes() -> Vec<(String, String)> {
         n if n % 2 == 1 => "\"green\" \"red\"",
         _ => "\"red\" \"green\"",
     };
-    (0..11).map(|n| (format!("acme:{}", n + 1), bands(n).to_owned())).collect()
+    (0..11).map(|n| (format!("acme:{START}:{}", n + 1), bands(n).to_owned())).collect()
 }
 
 #[test]

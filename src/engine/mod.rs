@@ -128,6 +128,8 @@ struct Account {
     published: Option<Published>,
     /// Verdicts published so far.
     sequence: u64,
+    /// Task time of its first event; `None` where a record of before version 2 began it.
+    beginning: Option<EventTime>,
     /// The latest moment at which it was looked at.
     looked_at: EventTime,
     /// At or before the next moment at which score or band can change without an event.
@@ -545,7 +547,7 @@ impl Engine {
             Some(slot) => (slot, false),
             // Not known, or forgotten at a moment that has passed since.
             None if matches!(event.body, Body::ProfileGone) => return None,
-            None if self.make_room() => (self.begin(event), true),
+            None if self.make_room() => (self.begin(event, self.now), true),
             None => {
                 self.note_alive(source);
                 return Some(Refusal::Accounts);
@@ -749,6 +751,7 @@ impl Engine {
             account.alerts.as_ref().map(|alerts| alerts.keep(card)),
             account.overriding.as_ref().map_or([None, None], |said| said.keep()),
             account.aggregate.keep(store_keys),
+            account.beginning.map(EventTime::as_millis),
         )
     }
 
@@ -799,7 +802,9 @@ impl Engine {
         // By other rules the parts of the score were others: they cannot be compared with.
         let comparable = kept.published.filter(|_| same_rules);
         let published = comparable.map(|kept| Published::restore(kept, card)).transpose()?;
-        let slot = self.slot_of(account_id).unwrap_or_else(|| self.create(account_id, set));
+        let beginning = kept.beginning.map(EventTime::from_millis);
+        let slot =
+            self.slot_of(account_id).unwrap_or_else(|| self.create(account_id, set, beginning));
         let account = &mut self.accounts[slot as usize];
         let stats = &mut self.stats.cards[account.set as usize];
         stats.drop_account(account.band.current(), account.firing_set());
@@ -811,6 +816,7 @@ impl Engine {
         account.overriding = overriding.map(Box::new);
         account.published = published;
         account.sequence = kept.sequence;
+        account.beginning = beginning;
         account.looked_at = kept_at;
         let stats = &mut self.stats.cards[set];
         stats.note_account(account.band.current(), account.firing_set());
@@ -826,7 +832,7 @@ impl Engine {
         let slot = match self.slot_of(&event.account_id) {
             Some(slot) => slot,
             None if matches!(event.body, Body::ProfileGone) => return,
-            None => self.begin(event),
+            None => self.begin(event, at),
         };
         self.look_at(slot, at);
         let account = &mut self.accounts[slot as usize];
@@ -921,12 +927,12 @@ impl Engine {
 
     /// Begins to know the account that an event is about, at the present; its card is chosen by the
     /// profile that the event may bring. Returns its slot.
-    fn begin(&mut self, event: &Event<'_>) -> u32 {
+    fn begin(&mut self, event: &Event<'_>, at: EventTime) -> u32 {
         let profile = match &event.body {
             Body::Profile(profile) => Some(&**profile),
             _ => None,
         };
-        let slot = self.create(&event.account_id, self.rules.choose(profile));
+        let slot = self.create(&event.account_id, self.rules.choose(profile), Some(at));
         self.look_at(slot, self.now);
         slot
     }
@@ -964,7 +970,7 @@ impl Engine {
         idlest.map(|(_, slot)| slot)
     }
 
-    fn create(&mut self, account_id: &str, set: usize) -> u32 {
+    fn create(&mut self, account_id: &str, set: usize, beginning: Option<EventTime>) -> u32 {
         let slot = self.vacant.pop().unwrap_or_else(|| {
             u32::try_from(self.accounts.len()).expect("memory ends before 2^32 accounts")
         });
@@ -981,6 +987,7 @@ impl Engine {
             alerts: (!card.alerts.is_empty()).then(|| Box::new(AlertBook::new())),
             published: None,
             sequence: 0,
+            beginning,
             looked_at: EventTime::MIN,
             deadline: EventTime::MAX,
             queued: EventTime::MAX,
@@ -1369,6 +1376,7 @@ impl Engine {
         let score = self.breakdown.score;
         self.verdicts.push_back(Verdict {
             account_id: account.id.clone(),
+            beginning: account.beginning,
             sequence: account.sequence,
             at: self.clocks.now,
             decision,

@@ -278,8 +278,13 @@ fn cloud_event(
     }
 }
 
+/// The account, when it began, and its count of verdicts.
 fn event_id(verdict: &Verdict, sequence: u64) -> String {
-    format!("{}:{sequence}", verdict.account_id)
+    let account_id = &verdict.account_id;
+    match verdict.beginning {
+        Some(beginning) => format!("{account_id}:{}:{sequence}", beginning.as_millis()),
+        None => format!("{account_id}:{sequence}"),
+    }
 }
 
 fn band_changed(verdict: &Verdict, from: Option<usize>, to: Option<usize>) -> BandChanged<'_> {

@@ -15,8 +15,8 @@ use super::aggregate::{BadState, KeptAggregate};
 use super::time::EventTime;
 use super::verdict::{BadVerdict, KeptAlerts, KeptBand, KeptOverride, KeptPublished};
 
-/// The version that is written.
-pub const VERSION: u8 = 1;
+/// The version that is written. Version 1 did not say when an account began; all else is the same.
+pub const VERSION: u8 = 2;
 
 /// What stands before the body.
 const HEAD_BYTES: usize = 5;
@@ -32,9 +32,9 @@ pub struct Stamp {
     pub at: EventTime,
 }
 
-/// Everything that is kept of an account.
+/// Everything that is kept of an account. `B` is nothing in version 1.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct KeptAccount<'a> {
+pub struct KeptAccount<'a, B = Option<i64>> {
     positions: [i64; 5],
     epoch: u32,
     at: i64,
@@ -58,6 +58,30 @@ pub struct KeptAccount<'a> {
     /// What the account did.
     #[serde(borrow)]
     pub aggregate: KeptAggregate<'a>,
+    /// Task time at which it began, epoch milliseconds, where that is known.
+    pub beginning: B,
+}
+
+impl<'a> KeptAccount<'a, ()> {
+    /// As it is written today.
+    fn renewed(self) -> KeptAccount<'a> {
+        let KeptAccount { positions, epoch, at, unreported, card, sequence, .. } = self;
+        let KeptAccount { band, published, alerts, overriding, aggregate, .. } = self;
+        KeptAccount {
+            positions,
+            epoch,
+            at,
+            unreported,
+            card,
+            sequence,
+            band,
+            published,
+            alerts,
+            overriding,
+            aggregate,
+            beginning: None,
+        }
+    }
 }
 
 impl<'a> KeptAccount<'a> {
@@ -73,6 +97,7 @@ impl<'a> KeptAccount<'a> {
         alerts: Option<KeptAlerts<'a>>,
         overriding: [Option<KeptOverride<'a>>; 2],
         aggregate: KeptAggregate<'a>,
+        beginning: Option<i64>,
     ) -> KeptAccount<'a> {
         let Stamp { positions, epoch, at } = *stamp;
         KeptAccount {
@@ -87,6 +112,19 @@ impl<'a> KeptAccount<'a> {
             alerts,
             overriding,
             aggregate,
+            beginning,
+        }
+    }
+
+    /// What [`seal`] was given, by this version or an earlier one.
+    ///
+    /// # Errors
+    /// When the version is not known, or the bytes are not as they were written.
+    pub fn open(key: &[u8], bytes: &'a [u8]) -> Result<KeptAccount<'a>, SnapshotError> {
+        let body = body(key, bytes)?;
+        match bytes[0] {
+            1 => read::<KeptAccount<'a, ()>>(body).map(KeptAccount::renewed),
+            _ => read(body),
         }
     }
 
@@ -160,12 +198,16 @@ pub fn seal<T: Serialize + ?Sized>(key: &[u8], value: &T) -> Vec<u8> {
     bytes
 }
 
-/// What [`seal`] was given.
+/// What [`seal`] was given; an account is [`KeptAccount::open`]ed.
 ///
 /// # Errors
 /// When the version is not known, or the bytes are not as they were written.
 pub fn open<'a, T: Deserialize<'a>>(key: &[u8], bytes: &'a [u8]) -> Result<T, SnapshotError> {
-    match postcard::take_from_bytes(body(key, bytes)?) {
+    read(body(key, bytes)?)
+}
+
+fn read<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, SnapshotError> {
+    match postcard::take_from_bytes(body) {
         Ok((value, [])) => Ok(value),
         Ok((_, rest)) => Err(SnapshotError::Damaged(format!("{} bytes too many", rest.len()))),
         Err(error) => Err(SnapshotError::Damaged(error.to_string())),
@@ -183,7 +225,7 @@ pub fn check(key: &[u8], bytes: &[u8]) -> Result<(), SnapshotError> {
 fn body<'a>(key: &[u8], bytes: &'a [u8]) -> Result<&'a [u8], SnapshotError> {
     let damaged = |what: &str| SnapshotError::Damaged(what.to_owned());
     match bytes.first() {
-        Some(&VERSION) => {}
+        Some(1..=VERSION) => {}
         Some(other) => return Err(SnapshotError::UnknownVersion(*other)),
         None => return Err(damaged("there are none")),
     }
@@ -222,7 +264,7 @@ mod tests {
         newer[0] = 9;
         assert_eq!(
             told(b"acme", &newer),
-            "its format has version 9, expected at most 1: a newer barometer wrote it"
+            "its format has version 9, expected at most 2: a newer barometer wrote it"
         );
         for byte in 1..bytes.len() {
             let mut turned = bytes.clone();

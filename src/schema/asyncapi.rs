@@ -118,7 +118,7 @@ fn cloud_event_headers(name: &str) -> Value {
         "type": "object",
         "properties": {
             "ce_specversion": fixed("1.0".to_owned()),
-            "ce_id": text("the account and its count of verdicts"),
+            "ce_id": text("the account, when it began (epoch milliseconds), and its count of verdicts"),
             "ce_type": fixed(format!("barometer.{name}")),
             "ce_source": text("/barometer/ and the consumer group"),
             "ce_subject": text("the account's id"),

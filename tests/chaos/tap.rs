@@ -113,11 +113,15 @@ impl Published {
     }
 }
 
-/// Whose count an event's id is of.
+/// Whose count an event's id is of: an account, or for operator alerts the task.
 pub fn counter_of(record: &ReadRecord) -> String {
     let id = record.header("ce_id").expect("every event has an id");
     let (counter, _) = id.rsplit_once(':').expect("an id ends with a number");
-    counter.to_owned()
+    // An account's says between the two when it began.
+    match counter.strip_prefix(record.key_text()).is_some_and(|rest| rest.starts_with(':')) {
+        true => record.key_text().to_owned(),
+        false => counter.to_owned(),
+    }
 }
 
 /// Commits of one partition number by one owner, no two of them further apart than [`LULL_MS`].

@@ -157,20 +157,28 @@ pub fn assert_published(events: &[ReadRecord], expected: &BTreeMap<String, Vec<V
             "`{account_id}`: published {:#?}, expected {changes:#?}",
             records.iter().map(summary).collect::<Vec<_>>()
         );
+        let Some(life) = records.first().map(|record| life_of(record)) else { continue };
+        assert!(life.starts_with(&format!("{account_id}:")), "`{account_id}` has `{life}`");
         for (index, (record, change)) in records.iter().zip(changes).enumerate() {
             assert_eq!(change.sequence, index as u64 + 1, "`{account_id}`");
-            assert_verdict(account_id, record, change);
+            assert_verdict(account_id, life, record, change);
         }
     }
     assert!(published.is_empty(), "nobody expected {:?}", published.keys());
 }
 
-fn assert_verdict(account_id: &str, record: &ReadRecord, verdict: &Verdict) {
+/// What all ids of an account begin with: who it is, and when it began.
+fn life_of(record: &ReadRecord) -> &str {
+    let id = record.header("ce_id").expect("every event has an id");
+    id.rsplit_once(':').expect("an id ends with a number").0
+}
+
+fn assert_verdict(account_id: &str, life: &str, record: &ReadRecord, verdict: &Verdict) {
     let json = record.json();
-    let place = format!("{account_id}:{}", verdict.sequence);
+    let place = format!("{life}:{}", verdict.sequence);
     assert_eq!(json["account_id"], account_id);
     assert_eq!(json["sequence"], verdict.sequence, "{place}");
-    let ce_type = assert_decision(&place, &json, verdict);
+    let ce_type = assert_decision(&place, life, &json, verdict);
     assert_near(&json["score"], verdict.score, &format!("{place}: score"));
     let previous = verdict.previous_score;
     assert_near(&json["previous_score"], previous, &format!("{place}: previous score"));
@@ -202,7 +210,7 @@ fn assert_verdict(account_id: &str, record: &ReadRecord, verdict: &Verdict) {
 }
 
 /// Checks what a record says was decided; returns the type it should have.
-fn assert_decision(place: &str, json: &Value, verdict: &Verdict) -> &'static str {
+fn assert_decision(place: &str, life: &str, json: &Value, verdict: &Verdict) -> &'static str {
     let at = |millis: i64| Value::from(instant(millis));
     let account_id = &verdict.account_id;
     let (status, rule, severity, since, ended_at, more) = match &verdict.decision {
@@ -217,7 +225,7 @@ fn assert_decision(place: &str, json: &Value, verdict: &Verdict) -> &'static str
             ("firing", rule, severity, since, Value::Null, more)
         }
         Decision::AlertResolved { rule, severity, since, firing_sequence } => {
-            let more = ("firing_id", format!("{account_id}:{firing_sequence}").into());
+            let more = ("firing_id", format!("{life}:{firing_sequence}").into());
             ("resolved", rule, severity, since, at(verdict.at_ms), more)
         }
     };

@@ -504,8 +504,7 @@ fn without_positions(record: &Stored) -> Stored {
     let mut stripped = record.clone();
     let key = record.key.as_deref().unwrap_or_default();
     let opened = record.value.as_deref().filter(|_| key.first() != Some(&RESERVED_BYTE));
-    let Some(kept) = opened.and_then(|value| snapshot::open::<KeptAccount<'_>>(key, value).ok())
-    else {
+    let Some(kept) = opened.and_then(|value| KeptAccount::open(key, value).ok()) else {
         return stripped;
     };
     let stamp = Stamp { positions: [0; 5], ..kept.stamp() };
@@ -519,6 +518,7 @@ fn without_positions(record: &Stored) -> Stored {
         kept.alerts,
         kept.overriding,
         kept.aggregate,
+        kept.beginning,
     );
     stripped.value = Some(snapshot::seal(key, &kept));
     stripped

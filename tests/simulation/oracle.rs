@@ -83,7 +83,7 @@ pub struct Expected {
 /// read once more.
 pub fn state_of(rules: &Arc<Rules>, account: &str, value: &[u8], at: EventTime) -> Vec<u8> {
     let key = account.as_bytes();
-    let kept = snapshot::open::<KeptAccount<'_>>(key, value).expect("a record as it was written");
+    let kept = KeptAccount::open(key, value).expect("a record as it was written");
     let mut engine = Engine::with_rules(Arc::clone(rules), EventTime::MAX);
     let slot = engine.put_back(account, kept).expect("a record of these rules");
     engine.thaw(at, at, EventTime::MIN);
@@ -99,6 +99,7 @@ pub fn state_of(rules: &Arc<Rules>, account: &str, value: &[u8], at: EventTime) 
         None,
         kept.overriding,
         kept.aggregate,
+        kept.beginning,
     );
     snapshot::seal(key, &kept)
 }

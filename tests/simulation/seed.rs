@@ -8,7 +8,7 @@ use std::time::Duration;
 use barometer::capacity::Capacity;
 use barometer::engine::event::{DecodeLimits, Source};
 use barometer::engine::limits::Limits;
-use barometer::engine::snapshot::{self, KeptAccount};
+use barometer::engine::snapshot::KeptAccount;
 use barometer::engine::time::Span;
 use barometer::restore::OffsetReset;
 use barometer::task::{TaskSettings, TaskTime};
@@ -249,11 +249,10 @@ fn shows(world: &Rc<World>, expected: &Expected) -> Result<(), String> {
 }
 
 fn differing(account: &str, state: &[u8], expected: &Expected) -> String {
-    let described =
-        |state: &[u8]| match snapshot::open::<KeptAccount<'_>>(account.as_bytes(), state) {
-            Ok(kept) => format!("{kept:?}"),
-            Err(error) => error.to_string(),
-        };
+    let described = |state: &[u8]| match KeptAccount::open(account.as_bytes(), state) {
+        Ok(kept) => format!("{kept:?}"),
+        Err(error) => error.to_string(),
+    };
     let wanted = expected.state.get(account).map_or_else(String::new, |state| described(state));
     format!("\n{}\nexpected\n{wanted}", described(state))
 }

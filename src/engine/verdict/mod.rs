@@ -23,6 +23,9 @@ use super::time::EventTime;
 pub struct Verdict {
     /// The account.
     pub account_id: CompactString,
+    /// Task time at which the account began, where that is known: one that was forgotten and comes again
+    /// counts anew, and its ids are others.
+    pub beginning: Option<EventTime>,
     /// The account's own count of verdicts, from 1: what makes ids repeatable.
     pub sequence: u64,
     /// Task time of the decision.
