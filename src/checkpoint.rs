@@ -292,8 +292,9 @@ impl Checkpoints {
         self.cohorts.front().map(|cohort| (cohort.positions, cohort.at))
     }
 
-    fn is_waiting(&self, slot: u32) -> bool {
-        self.cohort_of[slot as usize] != CLEAN
+    /// Whether the account in a slot has yet to be written.
+    pub fn is_waiting(&self, slot: u32) -> bool {
+        self.cohort_of.get(slot as usize).is_some_and(|cohort| *cohort != CLEAN)
     }
 
     fn written(&mut self, slot: u32) {

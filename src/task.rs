@@ -1079,6 +1079,7 @@ impl<R: InputRecord> Task<R> {
             false => (unasked.max(self.judged.len()), unasked),
         };
         self.engine.drain_touched(shown_max, |snapshot| touched.push(snapshot));
+        let mut held_back = Vec::new();
         for snapshot in touched {
             if shown(&snapshot) {
                 continue;
@@ -1089,10 +1090,13 @@ impl<R: InputRecord> Task<R> {
                 let account_id = &snapshot.account_id;
                 if reports >= reports_max && !judged {
                     self.scores.defer(account_id.clone(), now);
+                    held_back.extend(self.engine.find(account_id));
                 } else if self.scores.may_publish(account_id, judged, now, interval) {
                     reports += 1;
                     let record = score_record(&snapshot);
                     self.write(record);
+                } else {
+                    held_back.extend(self.engine.find(account_id));
                 }
             }
             self.snapshots.push(snapshot);
@@ -1103,6 +1107,11 @@ impl<R: InputRecord> Task<R> {
                 self.write(record);
             }
         }
+        // What time alone has changed nobody would know of after a crash, but for its record. While
+        // behind it may be of all accounts, and is told within a checkpoint interval.
+        let held_back = held_back.into_iter().filter(|slot| !self.checkpoints.is_waiting(*slot));
+        let held_back: Vec<_> = held_back.map(|slot| (slot, !self.behind)).collect();
+        self.checkpoints.note(held_back.into_iter(), self.positions(), self.engine.now(), now);
         // A queue that has grown old all the same is a long replay for whoever comes next.
         let in_time = !self.behind && !self.checkpoints.is_late(now);
         let records_max = if in_time { unasked } else { RECORDS_PER_COMMIT_MAX };

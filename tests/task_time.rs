@@ -5,7 +5,7 @@ mod task_bench;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use barometer::broker::OutputTopic;
+use barometer::broker::{OutputRecord, OutputTopic};
 use barometer::capacity::Capacity;
 use barometer::engine::Engine;
 use barometer::engine::event::{DecodeLimits, Source, decode};
@@ -320,6 +320,30 @@ fn a_crash_amid_a_burst_of_deadlines_leaves_no_account_without_its_report() {
         outputs = if bench.task.is_dirty() { bench.commit(hour(48)) } else { Vec::new() };
     }
     assert_eq!(reported.len(), 2_500);
+}
+
+#[test]
+fn a_crash_loses_no_report_that_waited_for_what_time_alone_had_changed() {
+    let reports = |outputs: &[OutputRecord]| {
+        outputs.iter().filter(|record| record.topic == OutputTopic::Scores).count()
+    };
+    let mut bench = bench(TaskTime::Wall);
+    bench.fleet(1);
+    for source in SOURCES {
+        bench.reach_end(source, hour(0));
+    }
+    bench.work(hour(0));
+    bench.task.write_all();
+    let mut written = bench.commit(hour(24) - Span::SECOND * 30);
+    assert_eq!(reports(&written), 1);
+    // A quiet day more, which decides nothing, and the last report was half a minute ago.
+    bench.work(hour(24));
+    let held_back = bench.commit(hour(24));
+    assert_eq!(reports(&held_back), 0);
+    written.extend(held_back);
+    bench.crash(&written);
+    assert!(bench.task.is_dirty(), "there is something to say");
+    assert_eq!(reports(&bench.commit(hour(24))), 1);
 }
 
 #[test]
