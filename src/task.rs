@@ -1088,14 +1088,15 @@ impl<R: InputRecord> Task<R> {
                 let judged = self.judged.contains(&snapshot.account_id);
                 let interval = self.settings.scores_min_interval;
                 let account_id = &snapshot.account_id;
-                if reports >= reports_max && !judged {
-                    self.scores.defer(account_id.clone(), now);
-                    held_back.extend(self.engine.find(account_id));
-                } else if self.scores.may_publish(account_id, judged, now, interval) {
+                let has_room = reports < reports_max || judged;
+                if has_room && self.scores.may_publish(account_id, judged, now, interval) {
                     reports += 1;
                     let record = score_record(&snapshot);
                     self.write(record);
                 } else {
+                    if !has_room {
+                        self.scores.defer(account_id.clone(), now);
+                    }
                     held_back.extend(self.engine.find(account_id));
                 }
             }
