@@ -62,25 +62,28 @@ pub struct KeptAccount<'a, B = Option<i64>> {
     pub beginning: B,
 }
 
+impl<B> KeptAccount<'_, B> {
+    /// Where its task stood.
+    pub fn stamp(&self) -> Stamp {
+        Stamp { positions: self.positions, epoch: self.epoch, at: EventTime::from_millis(self.at) }
+    }
+}
+
 impl<'a> KeptAccount<'a, ()> {
     /// As it is written today.
     fn renewed(self) -> KeptAccount<'a> {
-        let KeptAccount { positions, epoch, at, unreported, card, sequence, .. } = self;
-        let KeptAccount { band, published, alerts, overriding, aggregate, .. } = self;
-        KeptAccount {
-            positions,
-            epoch,
-            at,
-            unreported,
-            card,
-            sequence,
-            band,
-            published,
-            alerts,
-            overriding,
-            aggregate,
-            beginning: None,
-        }
+        KeptAccount::new(
+            &self.stamp(),
+            self.unreported,
+            self.card,
+            self.sequence,
+            self.band,
+            self.published,
+            self.alerts,
+            self.overriding,
+            self.aggregate,
+            None,
+        )
     }
 }
 
@@ -126,11 +129,6 @@ impl<'a> KeptAccount<'a> {
             1 => read::<KeptAccount<'a, ()>>(body).map(KeptAccount::renewed),
             _ => read(body),
         }
-    }
-
-    /// Where its task stood.
-    pub fn stamp(&self) -> Stamp {
-        Stamp { positions: self.positions, epoch: self.epoch, at: EventTime::from_millis(self.at) }
     }
 }
 
