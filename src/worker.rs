@@ -728,7 +728,7 @@ impl<B: Broker> Worker<B> {
     fn take_away(&mut self, inputs: &[Input], keep: bool) -> Result<(), WorkerError> {
         self.arriving.retain(|arriving| {
             let stays = !inputs.contains(&arriving.inputs[0]);
-            if !stays && arriving.restore.is_some() {
+            if !stays {
                 self.broker.changelog_close(arriving.partition);
             }
             stays
