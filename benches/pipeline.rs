@@ -167,6 +167,9 @@ impl Pipeline {
     fn commit(&mut self, now: EventTime, unasked: usize) {
         self.task.prepare(now, &self.routing, unasked, |snapshot| self.view.shows(snapshot));
         black_box(self.task.outputs());
+        for account_id in self.task.drain_forgotten() {
+            self.view.forget(&account_id);
+        }
         for snapshot in self.task.committed() {
             self.view.show(0, snapshot);
         }
